@@ -1,0 +1,1 @@
+"""Qwen2.5-VL as a judge inside Label Studio."""

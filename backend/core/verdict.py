@@ -1,0 +1,126 @@
+"""From answers to a verdict: the decision and its probability, the evidence, and the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from backend.core.claims import Piece, split_words
+from backend.core.rubric import Criterion, Rubric
+from backend.core.types import (
+    DECISIONS,
+    Answer,
+    Decision,
+    Evidence,
+    Feature,
+    Scored,
+    Span,
+    Unscored,
+    Verdict,
+)
+
+SUPPORTED = 0.5
+"""A claim, word or feature with a lower probability of yes counts as not supported."""
+
+
+def decision_probs(rubric: Rubric, answers: Sequence[Scored]) -> dict[Decision, float]:
+    """Probability of each decision when the strictest criterion decides.
+
+    With criteria taken as independent given the sample: P(accept) = product over criteria of the
+    probability of a level that calls for accept; P(reject) = 1 - product of the probability of a
+    level that does not call for reject; P(fix) is the rest.
+    """
+    by_id = {criterion.id: criterion for criterion in rubric.criteria}
+    accept = prod(_share(by_id[a.question.id], a, ("accept",)) for a in answers)
+    passable = prod(_share(by_id[a.question.id], a, ("accept", "fix")) for a in answers)
+    return {"accept": accept, "fix": max(0.0, passable - accept), "reject": 1.0 - passable}
+
+
+def _share(criterion: Criterion, answer: Scored, decisions: tuple[Decision, ...]) -> float:
+    return min(1.0, sum(answer.prob(str(level.value)) for level in criterion.levels if level.decision in decisions))
+
+
+def _likeliest(probs: Mapping[Decision, float]) -> Decision | None:
+    return max(DECISIONS, key=lambda name: probs[name]) if probs else None
+
+
+def unsupported_spans(claims: Mapping[int, Piece], answers: Mapping[str, Answer]) -> tuple[Span, ...]:
+    """The stretches of text that the image does not support.
+
+    A claim with P(yes) below 0.5 counts; where its words were asked about too and some are not
+    supported, those words are marked instead of the whole claim.
+    """
+    spans: list[Span] = []
+    for number, claim in claims.items():
+        answer = answers.get(f"claim:{number}")
+        if not isinstance(answer, Scored) or answer.prob("yes") >= SUPPORTED:
+            continue
+        words = [
+            Span(word.start, word.end, word.text, reply.prob("yes"))
+            for index, word in enumerate(split_words(claim))
+            if isinstance(reply := answers.get(f"word:{number}:{index}"), Scored) and reply.prob("yes") < SUPPORTED
+        ]
+        spans += words or [Span(claim.start, claim.end, claim.text, answer.prob("yes"))]
+    return tuple(spans)
+
+
+def make_verdict(
+    rubric: Rubric,
+    answers: Sequence[Answer],
+    spans: Sequence[Span],
+    features: Sequence[Feature],
+    fingerprint: str,
+) -> Verdict:
+    """Join the criteria's answers and the evidence; any unscored criterion leaves the decision to a person."""
+    scored = [answer for answer in answers if isinstance(answer, Scored)]
+    complete = bool(scored) and len(scored) == len(answers)
+    probs = decision_probs(rubric, scored) if complete else {}
+    decision = _likeliest(probs)
+    rationale = explain(rubric, answers, decision, spans, features)
+    return Verdict(
+        answers=tuple(answers),
+        decision=decision,
+        decision_probs=probs,
+        confidence=probs[decision] if decision is not None else 0.0,
+        evidence=Evidence(tuple(spans), tuple(features), rationale),
+        fingerprint=fingerprint,
+    )
+
+
+def explain(
+    rubric: Rubric,
+    answers: Sequence[Answer],
+    decision: Decision | None,
+    spans: Sequence[Span],
+    features: Sequence[Feature],
+) -> str:
+    """Why, in a line per criterion that calls for more than accept; built from the answers, not generated."""
+    by_id = {answer.question.id: answer for answer in answers}
+    lines = [
+        line
+        for criterion in rubric.criteria
+        if (answer := by_id.get(criterion.id)) is not None
+        and (line := _line(criterion, answer, spans, features)) is not None
+    ]
+    if decision is None:
+        lines.append("The judge gives no verdict; please decide yourself.")
+    return "\n".join(lines) or "The judge found nothing against it."
+
+
+def _line(criterion: Criterion, answer: Answer, spans: Sequence[Span], features: Sequence[Feature]) -> str | None:
+    if isinstance(answer, Unscored):
+        return f"{criterion.title}: not scored, {answer.reason}."
+    level = next(level for level in criterion.levels if str(level.value) == answer.best)
+    if level.decision == "accept":
+        return None
+    head = f"{criterion.title} {level.value} of {criterion.levels[-1].value}: "
+    missing = [feature for feature in features if feature.support_prob < SUPPORTED]
+    if criterion.needs == "requested" and missing:
+        return head + _named([(f.text, f.support_prob) for f in missing], "not found")
+    if criterion.id == "consistency" and spans:
+        return head + _named([(s.text, s.support_prob) for s in spans], "not supported")
+    return head + level.means
+
+
+def _named(items: Sequence[tuple[str, float]], what: str) -> str:
+    return ", ".join(f"“{text}” is {what} (p = {prob:.2f})" for text, prob in items) + "."

@@ -1,0 +1,75 @@
+"""Every error this product raises on purpose.
+
+VlmJudgeError
+├── SettingsError         a setting is missing, unknown or wrong
+├── RubricError           a rubric file cannot be read or is not valid
+├── LabelConfigError      a label config has no controls the judge can fill, or cannot be parsed
+├── TaskError             one task cannot be judged; the others can
+│   └── ImageError        an image of the task cannot be had or read
+├── EngineError           the model cannot be loaded or cannot answer
+├── StudioError           Label Studio refused, failed or is not there
+│   └── ConnectionRefusedByStudio   its address check rejected our backend
+├── ExportError           an export cannot go on
+└── DemoError             the demo cannot start or go on
+
+Each message says what was wrong, where, and what to do. `vlm-judge` prints the message and ends
+with exit code 1; any other exception is a defect of ours and shows a traceback.
+"""
+
+__all__ = [
+    "ConnectionRefusedByStudio",
+    "DemoError",
+    "EngineError",
+    "ExportError",
+    "ImageError",
+    "LabelConfigError",
+    "RubricError",
+    "SettingsError",
+    "StudioError",
+    "TaskError",
+    "VlmJudgeError",
+]
+
+
+class VlmJudgeError(Exception):
+    """Base of all errors that are told to the user as a sentence."""
+
+
+class SettingsError(VlmJudgeError):
+    """A setting is missing, unknown or wrong."""
+
+
+class RubricError(VlmJudgeError):
+    """A rubric file cannot be read or is not valid."""
+
+
+class LabelConfigError(VlmJudgeError):
+    """A label config cannot be parsed, or has nothing that the judge can fill."""
+
+
+class TaskError(VlmJudgeError):
+    """One task cannot be judged; the others can."""
+
+
+class ImageError(TaskError):
+    """An image of a task cannot be had or read."""
+
+
+class EngineError(VlmJudgeError):
+    """The model cannot be loaded or cannot answer."""
+
+
+class StudioError(VlmJudgeError):
+    """Label Studio refused a request, failed, or is not there."""
+
+
+class ConnectionRefusedByStudio(StudioError):
+    """Label Studio's address check rejected the backend's address."""
+
+
+class ExportError(VlmJudgeError):
+    """An export cannot go on without losing or inventing something."""
+
+
+class DemoError(VlmJudgeError):
+    """The demo cannot start or go on."""
