@@ -1,0 +1,1 @@
+"""The embedded judge and the small world it knows."""

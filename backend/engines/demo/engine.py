@@ -1,0 +1,19 @@
+"""The embedded judge: the local engine on the weights that come with the product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.core.rubric import load_rubric
+from backend.engines.local import LocalEngine
+
+FOLDER = Path(__file__).parent
+MODEL = FOLDER / "model"
+RUBRIC = FOLDER / "rubric.yaml"
+
+HONEST_LINE = "The embedded demo judge knows drawn boards of coloured shapes only; judge real data with Qwen2.5-VL."
+
+
+def demo_engine(model: Path = MODEL) -> LocalEngine:
+    """The engine with the embedded weights, on the CPU, in the wording it was trained with."""
+    return LocalEngine(str(model), device="cpu", name="demo", rubric=load_rubric(RUBRIC))

@@ -1,0 +1,152 @@
+"""Measures the embedded judge on held-out boards: `python -m backend.engines.demo.evaluate`.
+
+AUROC per kind of corruption: right samples against samples with that one thing wrong, the score
+being the expected value of the criterion that should see it. Held-out boards come from a seed
+that training never uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.core.prompts import claim_question, render_fields
+from backend.core.rubric import Rubric
+from backend.core.types import DECISIONS, Answer, Scored
+from backend.core.verdict import decision_probs
+from backend.engines.base import Engine, JudgeRequest
+from backend.engines.demo.architecture import text_fields
+from backend.engines.demo.engine import MODEL, demo_engine
+from backend.engines.demo.examples import CORRUPTIONS, Corruption, Example, make_example
+from backend.engines.demo.world import CONDITIONS, Condition, draw, random_scene
+
+SEED = 987_654_321
+
+_SEEN_BY: dict[str, str] = {"misspelled": "text_accuracy", "missing feature": "requested_features"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A held-out example and the judge's answers."""
+
+    condition: Condition
+    example: Example
+    answers: tuple[Answer, ...]
+
+    def expected(self, criterion: str) -> float:
+        """Expected value of a criterion; NaN when it was not asked or not scored."""
+        found = [a for a in self.answers if a.question.id == criterion and isinstance(a, Scored)]
+        return found[0].expected if found else float("nan")
+
+
+def held_out(count: int, seed: int = SEED) -> list[tuple[Condition, Example, JudgeRequest]]:
+    """Examples over all corruptions on undamaged boards, and right ones on every damaged condition."""
+    rubric = demo_engine().default_rubric
+    rng = random.Random(seed)
+    made: list[tuple[Condition, Example, JudgeRequest]] = []
+    plan: list[tuple[Condition, Corruption]] = [
+        *(("clean", corruption) for corruption in (*CORRUPTIONS, "none")),
+        *((condition, "none") for condition in CONDITIONS[1:]),
+    ]
+    while len(made) < count:
+        condition, corruption = plan[len(made) % len(plan)]
+        scene = random_scene(rng, condition)
+        example = make_example(scene, corruption, rng)
+        if example is not None:
+            made.append((condition, example, _request(rubric, example, draw(scene, rng))))
+    return made
+
+
+def _request(rubric: Rubric, example: Example, image: object) -> JudgeRequest:
+    criteria = [
+        rubric.question(c) for c in rubric.criteria if c.needs is None or (c.needs == "requested" and example.requested)
+    ]
+    claims = [claim_question(i, rubric.checks.claim, claim.text) for i, claim in enumerate(example.claims)]
+    return JudgeRequest((image,), rubric.instructions, render_fields(text_fields(example)), (*criteria, *claims))  # type: ignore[arg-type]
+
+
+def true_decision(example: Example, rubric: Rubric) -> str:
+    """The decision that the true levels call for."""
+    levels = {
+        "visual_realism": example.realism,
+        "text_accuracy": example.text,
+        "consistency": example.consistency,
+        "requested_features": example.requested_level,
+    }
+    called = [level.decision for c in rubric.criteria for level in c.levels if level.value == levels[c.id]]
+    return max(called, key=DECISIONS.index)
+
+
+def measure(engine: Engine, count: int, batch_size: int = 32) -> dict[str, float]:
+    """AUROC per corruption and condition, claim AUROC and verdict accuracy over `count` held-out examples."""
+    examples = held_out(count)
+    judged: list[Judged] = []
+    for at in range(0, len(examples), batch_size):
+        part = examples[at : at + batch_size]
+        replies = engine.answer([request for _, _, request in part])
+        judged += [Judged(c, e, reply) for (c, e, _), reply in zip(part, replies, strict=True)]
+    return {**_corruption_scores(judged), **_condition_scores(judged), **_overall(judged, engine.default_rubric)}
+
+
+def _corruption_scores(judged: Sequence[Judged]) -> dict[str, float]:
+    clean = [item for item in judged if item.condition == "clean"]
+    right = [item for item in clean if item.example.corruption == "none"]
+    return {
+        kind: _auroc(
+            [item.expected(_SEEN_BY.get(kind, "consistency")) for item in right],
+            [item.expected(_SEEN_BY.get(kind, "consistency")) for item in clean if item.example.corruption == kind],
+        )
+        for kind in CORRUPTIONS[1:]
+    }
+
+
+def _condition_scores(judged: Sequence[Judged]) -> dict[str, float]:
+    right = [item for item in judged if item.example.corruption == "none"]
+    good = [item.expected("visual_realism") for item in right if item.condition == "clean"]
+    return {
+        kind: _auroc(good, [item.expected("visual_realism") for item in right if item.condition == kind])
+        for kind in CONDITIONS[1:]
+    }
+
+
+def _overall(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
+    claims: tuple[list[float], list[float]] = ([], [])
+    hits = 0
+    for item in judged:
+        criteria = [a for a in item.answers if isinstance(a, Scored) and not a.question.id.startswith("claim:")]
+        probs = decision_probs(rubric, criteria)
+        hits += max(DECISIONS, key=lambda name: probs[name]) == true_decision(item.example, rubric)
+        if item.condition == "clean":
+            asked = [a for a in item.answers if isinstance(a, Scored) and a.question.id.startswith("claim:")]
+            for claim, answer in zip(item.example.claims, asked, strict=True):
+                claims[0 if claim.holds else 1].append(answer.prob("yes"))
+    return {"single claims": _auroc(*claims), "verdict accuracy": hits / len(judged)}
+
+
+def _auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Area under the ROC curve of scores that should be higher for the first; pairs with NaN are left out."""
+    from sklearn.metrics import roc_auc_score
+
+    pairs = [(s, 1) for s in positive if s == s] + [(s, 0) for s in negative if s == s]
+    return float(roc_auc_score([label for _, label in pairs], [score for score, _ in pairs]))
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--count", type=int, default=3_200)
+    options = parser.parse_args()
+    engine = demo_engine(options.model)
+    engine.load()
+    figures = {name: round(value, 4) for name, value in measure(engine, options.count).items()}
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Many questions about one sample in a single row: the prefix once, the questions as branches behind it.
+
+A branch sees the prefix and itself, never another branch, and its positions go on where the
+prefix ended. The result equals a full forward pass per question (tests prove it), for the price
+of one prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything stands in one packed row of `length` tokens."""
+
+    segments: NDArray[np.int64]
+    """Shape (length,): 0 for the prefix, k for branch k counted from 1, -1 for padding."""
+    offsets: NDArray[np.int64]
+    """Shape (length,): position within the branch; 0 in the prefix and the padding."""
+    ends: NDArray[np.int64]
+    """Shape (branches,): index of each branch's last token, whose logits are the answer."""
+
+
+def lay_out(prefix_len: int, branch_lens: Sequence[int], length: int) -> Layout:
+    """Place a prefix and its branches from the left; what is left of `length` is padding."""
+    segments = np.full(length, -1, dtype=np.int64)
+    offsets = np.zeros(length, dtype=np.int64)
+    segments[:prefix_len] = 0
+    at, ends = prefix_len, []
+    for number, size in enumerate(branch_lens, start=1):
+        segments[at : at + size] = number
+        offsets[at : at + size] = np.arange(size)
+        at += size
+        ends.append(at - 1)
+    return Layout(segments, offsets, np.asarray(ends, dtype=np.int64))
+
+
+def tree_mask(segments: torch.Tensor) -> torch.Tensor:
+    """Boolean attention mask of shape (batch, 1, length, length) from segments of shape (batch, length).
+
+    True where row i may look at column j: j is not after i, and j is in the prefix or in i's own
+    branch. Padding looks at itself only, so that no row of the softmax is empty.
+    """
+    import torch
+
+    length = segments.shape[1]
+    rows, columns = segments[:, :, None], segments[:, None, :]
+    index = torch.arange(length, device=segments.device)
+    causal = index[:, None] >= index[None, :]
+    visible = (
+        ((columns == 0) & (rows >= 0))
+        | ((columns == rows) & (rows > 0))
+        | torch.eye(length, dtype=torch.bool, device=segments.device)
+    )
+    return (visible & causal)[:, None]
+
+
+def tree_positions(
+    prefix_positions: torch.Tensor, next_position: torch.Tensor, segments: torch.Tensor, offsets: torch.Tensor
+) -> torch.Tensor:
+    """M-RoPE positions of shape (3, batch, length).
+
+    `prefix_positions` has that shape and is read where a token is in the prefix; a branch token
+    stands at `next_position` (batch,), the first position after the prefix, plus its offset, the
+    same on all three axes.
+    """
+    branches = (next_position[:, None] + offsets).expand(3, -1, -1)
+    return prefix_positions.where(segments == 0, branches)

@@ -1,0 +1,85 @@
+"""Everything that can be set, read once from the environment; an unknown `VLM_JUDGE_` name is an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from backend.errors import SettingsError
+
+PREFIX = "VLM_JUDGE_"
+
+EngineName = Literal["demo", "local", "scripted"]
+
+
+class Settings(BaseSettings):
+    """The product's settings. Secrets never show in `repr`, logs or answers."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="forbid")
+
+    engine: EngineName = "demo"
+    """Which judge answers: the embedded one, a Qwen-VL run by transformers, or canned answers for tests."""
+    model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
+    """Model id or folder for `engine=local`."""
+    revision: str | None = None
+    """Branch, tag or commit of the model; None is the default branch."""
+    rubric: Path | None = None
+    """A rubric file; None is the engine's own default."""
+    max_pixels: Annotated[int, Field(ge=28 * 28)] = 1280 * 28 * 28
+    """Largest area of an image as the model sees it, in pixels; larger ones are shrunk."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where the model runs; `auto` takes a GPU when there is one."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 8
+    """Samples per forward pass."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9090
+    predict_deadline_s: Annotated[float, Field(gt=0, le=95)] = 60.0
+    """A prediction request is answered by then; what is not judged by then is written back later."""
+    max_request_bytes: Annotated[int, Field(ge=1024)] = 256 * 2**20
+
+    store: Path = Path(".vlm-judge.sqlite")
+    """Where verdicts are kept, so that nothing is judged twice."""
+
+    label_studio_url: Annotated[str | None, Field(validation_alias="LABEL_STUDIO_URL")] = None
+    label_studio_api_key: Annotated[SecretStr | None, Field(validation_alias="LABEL_STUDIO_API_KEY")] = None
+    hf_token: Annotated[SecretStr | None, Field(validation_alias="HF_TOKEN")] = None
+
+    image_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts on private networks that images may come from, comma separated."""
+    max_image_bytes: Annotated[int, Field(ge=1)] = 50 * 2**20
+    max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    fetch_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+
+    @field_validator("image_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that sets a field."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias) if alias else f"{PREFIX}{name.upper()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment; `overrides` that are not None win. Raises SettingsError naming what is wrong."""
+    known = {variable_of(name) for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_reason(error) for error in exc.errors())) from exc
+
+
+def _reason(error: ErrorDetails) -> str:
+    name = str(error["loc"][0])
+    return f"{variable_of(name) if name in Settings.model_fields else name}: {error['msg']}"

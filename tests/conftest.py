@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.engines.demo.engine import RUBRIC
+from backend.settings import PREFIX
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model of the embedded judge's shape, tokenizer and image processor."""
+    import torch
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    from backend.core.rubric import load_rubric
+    from backend.engines.demo.architecture import (
+        build_config,
+        build_image_processor,
+        build_tokenizer,
+        training_texts,
+    )
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(training_texts(load_rubric(RUBRIC), seed=0, count=300))
+    model: Any = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer))
+    torch.nn.init.normal_(model.model.language_model.embed_tokens.weight, std=0.5)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    build_image_processor().save_pretrained(folder)
+    return folder
