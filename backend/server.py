@@ -1,0 +1,164 @@
+"""Label Studio's ML backend protocol over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any
+
+from backend.core.label_config import LabelConfig, parse_label_config
+from backend.core.predictions import unfilled
+from backend.core.sample import check_config
+from backend.core.types import Verdict
+from backend.errors import EngineError, LabelConfigError, VlmJudgeError
+from backend.service import Failure, JudgeService, Prepared
+from backend.settings import Settings
+from backend.worker import Worker
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger(__name__)
+
+PENDING = "pending"
+"""Ends the model version of an answer that is not there yet, so that Label Studio asks again."""
+
+
+class BadRequest(VlmJudgeError):
+    """The request is not what the protocol says; answered with 400."""
+
+
+def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Flask:
+    """The Flask application. The worker must have been started."""
+    from flask import Flask, jsonify, request
+    from werkzeug.exceptions import HTTPException
+
+    app = Flask("vlm-judge", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+
+    def body() -> dict[str, Any]:
+        data = request.get_json(silent=True, force=True)
+        if not isinstance(data, dict):
+            raise BadRequest("the request body must be a JSON object")
+        return data
+
+    @app.get("/")
+    @app.get("/health")
+    def health() -> Any:
+        return jsonify(
+            status="UP",
+            model_class=f"vlm-judge {settings.engine}",
+            model_version=service.fingerprint,
+            engine="failed" if worker.failure else "ready" if worker.ready else "loading",
+            detail=worker.failure,
+            waiting=worker.waiting,
+        )
+
+    @app.post("/setup")
+    def setup() -> Any:
+        config = label_config(body(), "schema")
+        check_config(config)
+        empty = unfilled(service.rubric, config)
+        if empty:
+            log.info("the judge leaves these controls empty: %s", ", ".join(empty))
+        return jsonify(model_version=service.fingerprint, unfilled=list(empty))
+
+    @app.post("/predict")
+    def predict() -> Any:
+        data = body()
+        config = label_config(data, "label_config")
+        check_config(config)
+        results = predict_tasks(service, worker, tasks_of(data), config, settings.predict_deadline_s)
+        return jsonify(results=results)
+
+    @app.post("/webhook")
+    def webhook() -> Any:
+        action = body().get("action")
+        if not isinstance(action, str):
+            raise BadRequest("a webhook needs an `action`, such as ANNOTATION_CREATED")
+        log.info("webhook %s", action)
+        return jsonify(status="ok", action=action)
+
+    @app.errorhandler(BadRequest)
+    @app.errorhandler(LabelConfigError)
+    def refuse(error: VlmJudgeError) -> Any:
+        return jsonify(error=str(error)), 400
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Any:
+        return jsonify(error=f"{error.name}: {request.method} {request.path}"), error.code or 500
+
+    @app.errorhandler(Exception)
+    def defect(error: Exception) -> Any:
+        log.exception("%s %s failed", request.method, request.path)
+        return jsonify(error="internal error; the backend's log has the details"), 500
+
+    return app
+
+
+def label_config(data: dict[str, Any], key: str) -> LabelConfig:
+    """The label config in a request body. Raises BadRequest when it is missing."""
+    xml = data.get(key)
+    if not isinstance(xml, str) or not xml.strip():
+        raise BadRequest(f"`{key}` must hold the project's label config")
+    return parse_label_config(xml)
+
+
+def tasks_of(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tasks in a request body. Raises BadRequest when they are not a list of objects."""
+    tasks = data.get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise BadRequest("`tasks` must be a list of task objects")
+    return tasks
+
+
+def predict_tasks(
+    service: JudgeService, worker: Worker, tasks: list[dict[str, Any]], config: LabelConfig, deadline_s: float
+) -> list[dict[str, Any]]:
+    """One entry per task, in order, by the deadline.
+
+    A task that cannot be judged gets an entry that says why. One that is not judged in time goes on
+    in the background; its entry is empty and its model version ends in "-pending", so that Label
+    Studio asks for it again and then finds the verdict in the store.
+    """
+    until = time.monotonic() + deadline_s
+    prepared = service.prepare(tasks, config)
+    ready = [item for item in prepared if isinstance(item, Prepared)]
+    known = service.known(ready)
+    missing = list({item.key: item for item in ready if item.key not in known}.values())
+    futures = dict(zip((item.key for item in missing), worker.submit(missing), strict=True))
+    entries = []
+    for item in prepared:
+        if isinstance(item, Failure):
+            verdict: Verdict | None = service.failed(item)
+        else:
+            verdict = known.get(item.key) or _wait(service, item, futures[item.key], until)
+        entries.append(service.predict(verdict, config) if verdict else _pending(service))
+    _log_outcome(entries, prepared)
+    return entries
+
+
+def _wait(service: JudgeService, item: Prepared, future: Future[Verdict] | None, until: float) -> Verdict | None:
+    if future is None:
+        return None
+    try:
+        return future.result(timeout=max(0.0, until - time.monotonic()))
+    except (TimeoutError, CancelledError):
+        return None
+    except EngineError as exc:
+        return service.failed(Failure(item.sample.task, str(exc)))
+
+
+def _pending(service: JudgeService) -> dict[str, Any]:
+    return {"result": [], "score": 0.0, "model_version": f"{service.fingerprint}-{PENDING}"}
+
+
+def _log_outcome(entries: Sequence[dict[str, Any]], prepared: Sequence[Prepared | Failure]) -> None:
+    pending = sum(str(entry["model_version"]).endswith(PENDING) for entry in entries)
+    failures = [item for item in prepared if isinstance(item, Failure)]
+    for failure in failures:
+        log.warning("not judged: %s", failure.reason)
+    log.info("predicted %d tasks, %d failed, %d pending", len(entries), len(failures), pending)

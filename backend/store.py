@@ -1,0 +1,101 @@
+"""Keeps verdicts by content, so that the same images and texts are judged once, wherever they appear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, DateTime, MetaData, String, Table, Text, create_engine, select
+from sqlalchemy.dialects.sqlite import insert
+
+from backend.core.types import Answer, Evidence, Feature, Option, Question, Scored, Span, Unscored, Verdict
+
+_METADATA = MetaData()
+_VERDICTS = Table(
+    "verdicts",
+    _METADATA,
+    Column("content_key", String(64), primary_key=True),
+    Column("fingerprint", String(200), nullable=False, index=True),
+    Column("verdict", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+_READ_AT_ONCE = 500
+"""Keys per query; SQLite limits the number of bound values."""
+
+
+class VerdictStore:
+    """Verdicts in a SQLite file, or in memory when no path is given."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open or create the file; its folder must exist."""
+        url = f"sqlite:///{path}" if path else "sqlite://"
+        arguments = {"check_same_thread": False} if path is None else {"timeout": 30}
+        self._engine = create_engine(url, connect_args=arguments)
+        if path:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        _METADATA.create_all(self._engine)
+
+    def get(self, keys: Sequence[str]) -> dict[str, Verdict]:
+        """The verdicts that are there, by content key."""
+        found: dict[str, Verdict] = {}
+        with self._engine.connect() as connection:
+            for at in range(0, len(keys), _READ_AT_ONCE):
+                part = list(keys[at : at + _READ_AT_ONCE])
+                query = select(_VERDICTS.c.content_key, _VERDICTS.c.verdict).where(_VERDICTS.c.content_key.in_(part))
+                for key, text in connection.execute(query):
+                    found[key] = verdict_from_json(text)
+        return found
+
+    def put(self, verdicts: Mapping[str, Verdict]) -> None:
+        """Keep the verdicts; a key that is there already stays as it is."""
+        now = datetime.now(UTC)
+        rows = [
+            {"content_key": k, "fingerprint": v.fingerprint, "verdict": verdict_to_json(v), "created_at": now}
+            for k, v in verdicts.items()
+        ]
+        if rows:
+            with self._engine.begin() as connection:
+                connection.execute(insert(_VERDICTS).on_conflict_do_nothing(), rows)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+
+def verdict_to_json(verdict: Verdict) -> str:
+    """The verdict as JSON; read back by `verdict_from_json` to an equal one."""
+    data = asdict(verdict)
+    data["decision_probs"] = dict(verdict.decision_probs)
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def verdict_from_json(text: str) -> Verdict:
+    """A verdict from its JSON."""
+    data: dict[str, Any] = json.loads(text)
+    evidence = data["evidence"]
+    return Verdict(
+        answers=tuple(_answer(item) for item in data["answers"]),
+        decision=data["decision"],
+        decision_probs=data["decision_probs"],
+        confidence=data["confidence"],
+        evidence=Evidence(
+            spans=tuple(Span(**span) for span in evidence["spans"]),
+            features=tuple(Feature(**feature) for feature in evidence["features"]),
+            rationale=evidence["rationale"],
+        ),
+        fingerprint=data["fingerprint"],
+    )
+
+
+def _answer(data: dict[str, Any]) -> Answer:
+    options = tuple(Option(**option) for option in data["question"]["options"])
+    question = Question(data["question"]["id"], data["question"]["text"], options)
+    if "reason" in data:
+        return Unscored(question, data["reason"])
+    return Scored(question, tuple(data["probs"]), data["label_mass"])

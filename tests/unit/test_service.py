@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from backend.core.label_config import parse_label_config
+from backend.core.sample import bind, check_config
+from backend.core.types import Answer, Option, Question, Scored, Span, Unscored
+from backend.engines.base import JudgeRequest
+from backend.engines.scripted import Script, ScriptedEngine
+from backend.errors import ImageError, LabelConfigError
+from backend.service import Failure, JudgeService, Prepared, fingerprint
+from backend.store import VerdictStore, verdict_from_json, verdict_to_json
+
+CONFIG = parse_label_config(
+    """
+<View>
+  <Image name="image" value="$image"/>
+  <Text name="caption" value="$caption"/>
+  <Text name="requested" value="$requested"/>
+  <Labels name="unsupported" toName="caption"><Label value="Unsupported"/></Labels>
+  <Rating name="visual_realism" toName="image"/>
+  <Rating name="consistency" toName="caption"/>
+  <Rating name="requested_features" toName="image"/>
+  <Choices name="verdict" toName="caption">
+    <Choice value="accept"/><Choice value="fix"/><Choice value="reject"/>
+  </Choices>
+  <TextArea name="rationale" toName="caption"/>
+</View>
+"""
+)
+
+
+class Shelf:
+    """Pictures by name; anything else cannot be had."""
+
+    def load(self, uri: str) -> Image.Image:
+        if not uri.startswith("picture"):
+            raise ImageError(f"{uri} cannot be had; check the address")
+        return Image.new("RGB", (8, 8), (len(uri), 0, 0))
+
+
+def sees(wrong: str) -> Script:
+    """A judge that finds every word in order but one."""
+
+    def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id.startswith("word:"):
+            fine = f'"{wrong}"' not in question.text.split("word ")[-1]
+        elif ":" in question.id:
+            fine = wrong not in question.text
+        else:
+            fine = wrong not in request.fields or question.id != "consistency"
+        return pick(question, ("yes" if fine else "no") if ":" in question.id else ("5" if fine else "3"))
+
+    return script
+
+
+def pick(question: Question, value: str) -> Scored:
+    rest = 0.1 / (len(question.options) - 1)
+    return Scored(question, tuple(0.9 if option.value == value else rest for option in question.options), 0.99)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[VerdictStore]:
+    store = VerdictStore(tmp_path / "verdicts.sqlite")
+    yield store
+    store.close()
+
+
+def service(store: VerdictStore, script: Script | None = None) -> JudgeService:
+    return JudgeService(ScriptedEngine(script or sees("green")), Shelf(), store)
+
+
+def task(number: int, caption: str, image: str = "picture", **more: Any) -> dict[str, Any]:
+    return {"id": number, "data": {"image": image, "caption": caption, **more}}
+
+
+def ready(items: list[Prepared | Failure]) -> list[Prepared]:
+    return [item for item in items if isinstance(item, Prepared)]
+
+
+def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None:
+    judge = service(store)
+    items = ready(judge.prepare([task(7, "A cat, a green dog.", requested="a cat, a green bird")], CONFIG))
+    [verdict] = judge.judge(items)
+    assert verdict.decision == "fix"
+    assert [answer.question.id for answer in verdict.answers] == [
+        "visual_realism",
+        "text_accuracy",
+        "consistency",
+        "requested_features",
+    ]
+    assert verdict.evidence.spans == (Span(9, 14, "green", pytest.approx(0.1)),)  # type: ignore[arg-type]
+    assert [(f.text, round(f.support_prob, 3)) for f in verdict.evidence.features] == [
+        ("a cat", 0.9),
+        ("a green bird", 0.1),
+    ]
+    assert verdict.evidence.rationale == "Image-text consistency 3 of 5: “green” is not supported (p = 0.10)."
+
+
+def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> None:
+    judge = service(store)
+    [verdict] = judge.judge(ready(judge.prepare([task(7, "A green dog.")], CONFIG)))
+    made = judge.predict(verdict, CONFIG)
+    assert (made["score"], made["model_version"]) == (round(verdict.confidence, 6), judge.fingerprint)
+    assert {region["from_name"]: region["value"] for region in made["result"]} == {
+        "visual_realism": {"rating": 5},
+        "consistency": {"rating": 3},
+        "verdict": {"choices": ["fix"]},
+        "unsupported": {"start": 2, "end": 7, "text": "green", "labels": ["Unsupported"]},
+        "rationale": {"text": ["Image-text consistency 3 of 5: “green” is not supported (p = 0.10)."]},
+    }
+    stars = next(region for region in made["result"] if region["from_name"] == "consistency")
+    # expected = .025 * (1 + 2 + 4 + 5) + .9 * 3 = 3.0
+    assert stars["meta"]["judge"] == {
+        "expected": 3.0,
+        "probs": {"1": 0.025, "2": 0.025, "3": 0.9, "4": 0.025, "5": 0.025},
+        "label_mass": 0.99,
+    }
+
+
+def test_what_was_judged_is_not_asked_again(store: VerdictStore) -> None:
+    judge = service(store)
+    [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.")], CONFIG)))
+    [same, other] = ready(judge.prepare([task(2, "A cat."), task(3, "A cat.", image="picture2")], CONFIG))
+    assert judge.known([same, other]) == {same.key: verdict}
+
+
+def test_one_bad_task_fails_alone_and_says_why(store: VerdictStore) -> None:
+    judge = service(store)
+    items = judge.prepare(
+        [
+            task(1, "A cat."),
+            task(2, "A cat.", image="nowhere"),
+            task(3, ""),
+            {"id": 4},
+            {"id": 5, "data": {"caption": "A cat.", "image": 3}},
+        ],
+        CONFIG,
+    )
+    assert [type(item) for item in items] == [Prepared, Failure, Failure, Failure, Failure]
+    assert items[1:] == [
+        Failure("2", "task 2, `image`: nowhere cannot be had; check the address"),
+        Failure("3", "task 3 has no text to judge in `caption`; give it one or delete the task"),
+        Failure("4", "task 4 has no `data` object"),
+        Failure("5", "task 5: `image` must be text, not int"),
+    ]
+
+
+def test_a_failed_task_gets_an_empty_form_with_the_reason(store: VerdictStore) -> None:
+    judge = service(store)
+    made = judge.predict(judge.failed(Failure("2", "the image is gone")), CONFIG)
+    assert made["score"] == 0.0
+    assert [(r["from_name"], r["value"]) for r in made["result"]] == [
+        ("rationale", {"text": ["Not judged: the image is gone"]})
+    ]
+
+
+def test_without_requested_features_they_are_not_judged(store: VerdictStore) -> None:
+    judge = service(store)
+    [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.", requested=" ")], CONFIG)))
+    assert "requested_features" not in [answer.question.id for answer in verdict.answers]
+    assert verdict.decision == "accept"
+
+
+def test_an_unscored_criterion_is_an_empty_control_and_is_not_kept(store: VerdictStore) -> None:
+    def silent(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == "consistency":
+            return Unscored(question, "only 3% of the model's answer was on the menu")
+        return pick(question, question.options[-1].value if ":" not in question.id else "yes")
+
+    judge = service(store, silent)
+    items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
+    [verdict] = judge.judge(items)
+    made = judge.predict(verdict, CONFIG)
+    assert [region["from_name"] for region in made["result"]] == ["visual_realism", "rationale"]
+    assert made["score"] == 0.0
+    assert judge.known(items) == {}
+
+
+def test_the_fingerprint_follows_engine_and_rubric() -> None:
+    engine = ScriptedEngine()
+    rubric = engine.default_rubric
+    changed = rubric.model_copy(update={"name": "other"})
+    assert fingerprint(engine, rubric) == fingerprint(ScriptedEngine(), rubric)
+    assert fingerprint(engine, rubric).startswith("scripted-")
+    others = {fingerprint(engine, changed), fingerprint(ScriptedEngine(sees("x")), rubric)}
+    assert len({fingerprint(engine, rubric), *others}) == 3
+
+
+def test_a_verdict_survives_the_store_whole(store: VerdictStore) -> None:
+    judge = service(store)
+    [verdict] = judge.judge(ready(judge.prepare([task(7, "Ein grüner Hund, green.", requested="a dog")], CONFIG)))
+    assert verdict_from_json(verdict_to_json(verdict)) == verdict
+    unscored = judge.failed(Failure("2", "gone"))
+    assert verdict_from_json(verdict_to_json(unscored)) == unscored
+
+
+@pytest.mark.parametrize(
+    ("xml", "reason"),
+    [
+        ('<View><Text name="t" value="$t"/></View>', "shows no image"),
+        ('<View><Image name="i" value="$i"/><Text name="question" value="$q"/></View>', "shows no text to judge"),
+    ],
+)
+def test_a_config_without_image_or_text_is_refused_by_name(xml: str, reason: str) -> None:
+    with pytest.raises(LabelConfigError, match=reason):
+        check_config(parse_label_config(xml))
+
+
+def test_roles_follow_the_objects_names() -> None:
+    config = parse_label_config(
+        '<View><Image name="photo" value="$p"/><Text name="question" value="$q"/>'
+        '<Text name="answer" value="$a"/></View>'
+    )
+    sample = bind({"id": 1, "data": {"p": "picture", "q": "What?", "a": "A dog."}}, config)
+    assert [(text.name, text.role) for text in sample.texts] == [("q", "context"), ("a", "candidate")]
+    assert sample.candidate.value == "A dog."
+
+
+def test_options_are_what_the_questions_say() -> None:
+    assert pick(Question("q", "?", (Option("a", "A"), Option("b", "B"))), "b").best == "b"
