@@ -1,0 +1,1 @@
+"""From a finished Label Studio project to a Hugging Face dataset."""

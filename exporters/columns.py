@@ -1,0 +1,232 @@
+"""The columns of the dataset, derived from the label config: names, types, meanings, and how a row fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from backend.core.label_config import Control, LabelConfig
+from backend.core.regions import Box, TextSpan, Value
+from exporters.consolidate import VERDICT, Record
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+Kind = Literal["image", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as it goes into the dataset: the original bytes, unchanged."""
+
+    data: bytes
+    name: str
+    """File name made of the content's hash; it tells nothing of where the image lay."""
+    sha256: str
+
+
+Pictures = Mapping[str, Picture | None]
+"""A record's images by their key in the task's data; None for one that could not be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the dataset."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    """One sentence for the dataset card."""
+    read: Callable[[Record, Pictures], Any]
+
+
+def columns_of(config: LabelConfig) -> tuple[Column, ...]:
+    """The columns of a project, in order: images, texts, the outcome, people's and the judge's values, provenance."""
+    own = (*_outcome(), *(column for control in config.controls for column in _said(control)), *_provenance())
+    taken = {column.name for column in own}
+    inputs = [column for key in _keys(config, "Image") for column in _image(key, taken)]
+    taken |= {column.name for column in inputs}
+    inputs += [_input_text(key, taken) for key in _keys(config, "Text")]
+    return (*inputs, *own)
+
+
+def features_of(columns: tuple[Column, ...]) -> Features:
+    """The explicit Hugging Face features of the columns."""
+    from datasets import Features, Image, List, Value
+
+    number = Value("float64")
+    kinds: dict[Kind, Any] = {
+        "image": Image(),
+        "text": Value("string"),
+        "texts": List(Value("string")),
+        "stars": Value("int8"),
+        "count": Value("int32"),
+        "id": Value("int64"),
+        "real": Value("float64"),
+        "flag": Value("bool"),
+        "spans": List(
+            {"start": Value("int32"), "end": Value("int32"), "text": Value("string"), "label": Value("string")}
+        ),
+        "boxes": List({"x": number, "y": number, "width": number, "height": number, "label": Value("string")}),
+    }
+    return Features({column.name: kinds[column.kind] for column in columns})
+
+
+def row_of(columns: tuple[Column, ...], record: Record, pictures: Pictures) -> dict[str, Any]:
+    """The record as a row of plain values."""
+    return {column.name: column.read(record, pictures) for column in columns}
+
+
+def _keys(config: LabelConfig, tag: str) -> tuple[str, ...]:
+    objects = config.images if tag == "Image" else config.texts
+    return tuple(dict.fromkeys(item.key for item in objects if item.key))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or with `input_` before it when one of our own columns has it."""
+    while name in taken:
+        name = f"input_{name}"
+    return name
+
+
+def _image(key: str, taken: set[str]) -> tuple[Column, Column]:
+    def image(record: Record, pictures: Pictures) -> dict[str, Any] | None:
+        picture = pictures.get(key)
+        return None if picture is None else {"bytes": picture.data, "path": picture.name}
+
+    def digest(record: Record, pictures: Pictures) -> str | None:
+        picture = pictures.get(key)
+        return None if picture is None else picture.sha256
+
+    name = _free(key, taken)
+    return (
+        Column(name, "image", f"The task's `{key}`, original bytes.", image),
+        Column(_free(f"{name}_sha256", taken), "text", f"SHA-256 of the bytes of `{name}`, in hex.", digest),
+    )
+
+
+def _input_text(key: str, taken: set[str]) -> Column:
+    return Column(_free(key, taken), "text", f"The task's `{key}`, as it was before the review.", _texts(key))
+
+
+def _texts(key: str) -> Callable[[Record, Pictures], str | None]:
+    return lambda record, pictures: record.texts.get(key)
+
+
+def _outcome() -> tuple[Column, ...]:
+    return (
+        Column(
+            "final_text",
+            "text",
+            "The text to use; null when the pair was rejected, or is to be fixed and nobody has written the fix.",
+            lambda record, _: record.final_text,
+        ),
+        Column(
+            "final_text_source",
+            "text",
+            "Whose text it is: `human`, `judge` (its proposal was kept), `original`, or why there is none: "
+            "`missing`, `rejected`.",
+            lambda record, _: record.final_text_source,
+        ),
+        Column(
+            "decided_by",
+            "text",
+            "`confirmed` (a person kept the judge's whole answer), `corrected` (a person changed it), `human` (a "
+            "person answered without starting from the judge's answer), `judge only` (no person decided).",
+            lambda record, _: record.decided_by,
+        ),
+        Column(
+            "corrected_controls",
+            "texts",
+            "What the person changed in the judge's answer; null when they did not start from one.",
+            lambda record, _: None if record.corrected_controls is None else list(record.corrected_controls),
+        ),
+    )
+
+
+def _provenance() -> tuple[Column, ...]:
+    return (
+        Column(
+            "judge_confidence",
+            "real",
+            "The judge's probability for its verdict, 0 to 1.",
+            lambda record, _: record.judge_confidence,
+        ),
+        Column(
+            "fingerprint",
+            "text",
+            "Model, rubric and versions that the judge's values come from.",
+            lambda record, _: record.fingerprint,
+        ),
+        Column("annotators", "texts", "Stable pseudonyms of all who annotated.", lambda r, _: list(r.annotators)),
+        Column("annotation_count", "count", "How many annotations people gave.", lambda r, _: r.annotation_count),
+        Column(
+            "verdicts_agree",
+            "flag",
+            "Whether all annotations give the same verdict; null with fewer than two.",
+            lambda record, _: record.verdicts_agree,
+        ),
+        Column(
+            "lead_time_s",
+            "real",
+            "Seconds that the annotator had the task open.",
+            lambda record, _: record.lead_time_s,
+        ),
+        Column("task_id", "id", "The task's id in Label Studio.", lambda record, _: record.task_id),
+    )
+
+
+_MEANINGS = {
+    "Rating": "stars from 1 to {stars} for `{name}`",
+    "Choices": "choice for `{name}`: {labels}",
+    "TextArea": "text in `{name}`",
+    "Labels": "words marked in `{name}` ({labels}); offsets in characters, end excluded",
+    "RectangleLabels": "boxes drawn in `{name}` ({labels}); in percent of the image from its top left corner",
+}
+
+
+def _said(control: Control) -> tuple[Column, Column]:
+    meaning = _MEANINGS[control.tag].format(
+        name=control.name, labels=", ".join(control.labels) or "any", stars=control.max_rating
+    )
+    kind = _kind(control)
+    return (
+        Column(f"human_{control.name}", kind, f"The person's {meaning}.", _reader(control, kind, "human")),
+        Column(f"judge_{control.name}", kind, f"The judge's {meaning}.", _reader(control, kind, "judge")),
+    )
+
+
+def _kind(control: Control) -> Kind:
+    if control.tag == "Choices":
+        return "text" if control.name == VERDICT else "texts"
+    kinds: dict[str, Kind] = {"Rating": "stars", "TextArea": "text", "Labels": "spans", "RectangleLabels": "boxes"}
+    return kinds[control.tag]
+
+
+def _reader(control: Control, kind: Kind, side: Literal["human", "judge"]) -> Callable[[Record, Pictures], Any]:
+    def read(record: Record, pictures: Pictures) -> Any:
+        values = record.human if side == "human" else record.judge
+        if values is None:
+            return None
+        value = values.get(control.name)
+        if value is None:
+            return [] if kind in ("spans", "boxes", "texts") else None
+        return _plain(value, kind)
+
+    return read
+
+
+def _plain(value: Value, kind: Kind) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    items = [_plain_item(item) for item in value]
+    return items[0] if kind == "text" else items
+
+
+def _plain_item(item: str | TextSpan | Box) -> Any:
+    if isinstance(item, TextSpan):
+        return {"start": item.start, "end": item.end, "text": item.text, "label": item.label}
+    if isinstance(item, Box):
+        return {"x": item.x, "y": item.y, "width": item.width, "height": item.height, "label": item.label}
+    return item

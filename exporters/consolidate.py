@@ -1,0 +1,308 @@
+"""Makes one row of everything said about a task, and says who decided it. Pure.
+
+| the task has | becomes |
+|---|---|
+| an annotation that left the judge's answer as it was | a row, `confirmed` |
+| an annotation that changed, added or removed any control's value | a row, `corrected`, with the controls' names |
+| an annotation that did not start from a judge's answer | a row, `human` |
+| no annotation, but a judge's answer | a row, `judge only`; human values are null |
+| annotations made by "Create annotations from predictions" and never opened | as if they were not there |
+| skips only | left out, `skipped` |
+| an annotation with nothing in it that did not start from a judge's answer | left out, `empty` |
+| neither an annotation nor a judge's answer | left out, `unannotated` |
+| several annotations | one row by the policy; the number and whether their verdicts agree stand beside it |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from backend.core.label_config import LabelConfig
+from backend.core.regions import ControlValue, Value, decode
+from backend.core.sample import role_of
+from backend.errors import ExportError
+from exporters.compare import changed_controls
+from exporters.fetch import AnnotatedTask, Annotation, Prediction, Region
+
+VERDICT = "verdict"
+CORRECTED_TEXT = "corrected_text"
+"""Names of the controls that carry the verdict and the corrected text."""
+
+Several = Literal["last", "first", "majority"]
+"""Which of several annotations is the row: the latest, the earliest, or the latest with the most common verdict."""
+DecidedBy = Literal["confirmed", "corrected", "human", "judge only"]
+TextSource = Literal["human", "judge", "original", "missing", "rejected"]
+Reason = Literal["skipped", "empty", "unannotated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the person who exports decides."""
+
+    several: Several = "last"
+    annotator_key: bytes = b""
+    """The same key gives a person the same pseudonym in every export; another key cannot be linked to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the dataset. None is missing: nobody said it."""
+
+    task_id: int
+    images: Mapping[str, str | None]
+    """Where each image is to be had, by its key in the task's data."""
+    texts: Mapping[str, str | None]
+    """The task's texts by their key."""
+    final_text: str | None
+    final_text_source: TextSource
+    decided_by: DecidedBy
+    corrected_controls: tuple[str, ...] | None
+    """What the person changed in the judge's answer; None when they did not start from one."""
+    human: Mapping[str, Value] | None
+    """What the person said by control; None when no person decided."""
+    judge: Mapping[str, Value] | None
+    """What the judge had said when the person started, else its newest answer; None without an answer."""
+    judge_confidence: float | None
+    fingerprint: str | None
+    annotators: tuple[str, ...]
+    """Pseudonyms of all who annotated the task, in order of time."""
+    annotation_count: int
+    verdicts_agree: bool | None
+    """Whether all annotations give the same verdict; None with fewer than two verdicts."""
+    lead_time_s: float | None
+
+    @property
+    def human_verdict(self) -> str | None:
+        """The person's verdict."""
+        return verdict_of(self.human)
+
+    @property
+    def judge_verdict(self) -> str | None:
+        """The judge's verdict."""
+        return verdict_of(self.judge)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A task that is not in the dataset, and why."""
+
+    task_id: int
+    reason: Reason
+
+
+def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Record | LeftOut:
+    """The task's row, or why it has none. Raises ExportError naming the task when a result cannot be read."""
+    given = [item for item in task.annotations if not item.was_cancelled and not _is_mass_created(task, item, config)]
+    annotations = sorted((item for item in given if _says_something(item)), key=_written_at)
+    if annotations:
+        return _annotated(task, annotations, config, policy)
+    if any(item.was_cancelled for item in task.annotations):
+        return LeftOut(task.id, "skipped")
+    if given:
+        return LeftOut(task.id, "empty")
+    prediction = _newest(task.predictions)
+    judge = _decoded(task, prediction.result, config) if prediction else {}
+    if prediction is None or not judge:
+        return LeftOut(task.id, "unannotated")
+    return _judged(task, prediction, judge, config)
+
+
+def verdict_of(values: Mapping[str, Value] | None) -> str | None:
+    """The verdict among a person's or a judge's values."""
+    value = (values or {}).get(VERDICT)
+    return value[0] if isinstance(value, tuple) and value and isinstance(value[0], str) else None
+
+
+def pseudonym(user_id: int, key: bytes) -> str:
+    """A stable name for an annotator that does not tell who it is, such as `annotator-3f2a91c0`."""
+    return f"annotator-{hmac.new(key, str(user_id).encode(), hashlib.sha256).hexdigest()[:8]}"
+
+
+def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: LabelConfig, policy: Policy) -> Record:
+    answers = [_decoded(task, annotation.result, config) for annotation in annotations]
+    verdicts = [verdict_of(_values(answer)) for answer in answers]
+    index = _choose(verdicts, policy.several)
+    annotation, human = annotations[index], answers[index]
+    start = _start(task, annotation)
+    prediction = start or _newest(task.predictions)
+    judge = _decoded(task, prediction.result, config) if prediction else {}
+    changed = _changed(annotation, start, judge, human)
+    decided_by: DecidedBy = "human" if changed is None else "corrected" if changed else "confirmed"
+    own_text = changed is None or CORRECTED_TEXT in changed
+    text, source = _final_text(task, config, human, own_text=own_text)
+    given = [verdict for verdict in verdicts if verdict is not None]
+    return Record(
+        task_id=task.id,
+        images=_images(task, config),
+        texts=_texts(task, config),
+        final_text=text,
+        final_text_source=source,
+        decided_by=decided_by,
+        corrected_controls=changed,
+        human=_values(human),
+        judge=_values(judge) if prediction else None,
+        judge_confidence=prediction.score if prediction else None,
+        fingerprint=prediction.model_version if prediction else None,
+        annotators=_annotators(annotations, policy.annotator_key),
+        annotation_count=len(annotations),
+        verdicts_agree=len(set(given)) == 1 if len(given) > 1 else None,
+        lead_time_s=annotation.lead_time_s,
+    )
+
+
+def _judged(
+    task: AnnotatedTask, prediction: Prediction, judge: Mapping[str, ControlValue], config: LabelConfig
+) -> Record:
+    text, source = _final_text(task, config, judge, own_text=False)
+    return Record(
+        task_id=task.id,
+        images=_images(task, config),
+        texts=_texts(task, config),
+        final_text=text,
+        final_text_source=source,
+        decided_by="judge only",
+        corrected_controls=None,
+        human=None,
+        judge=_values(judge),
+        judge_confidence=prediction.score,
+        fingerprint=prediction.model_version,
+        annotators=(),
+        annotation_count=0,
+        verdicts_agree=None,
+        lead_time_s=None,
+    )
+
+
+def _says_something(annotation: Annotation) -> bool:
+    """False for one submitted empty that did not start from a judge's answer (there, emptying is an answer)."""
+    return bool(annotation.result) or annotation.parent_prediction is not None
+
+
+def _is_mass_created(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
+    """Whether "Create annotations from predictions" made it and nobody has opened it since.
+
+    Label Studio credits such a row to whoever clicked; it is known by what only a person's submission
+    has: the time spent, who wrote it last, and the origin of each region.
+    """
+    if annotation.parent_prediction is None or annotation.lead_time_s or annotation.updated_by is not None:
+        return False
+    if any("origin" in region for region in annotation.result):
+        return False
+    start = _start(task, annotation)
+    if start is None:
+        return True
+    return not changed_controls(_decoded(task, start.result, config), _decoded(task, annotation.result, config))
+
+
+def _start(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
+    return next((item for item in task.predictions if item.id == annotation.parent_prediction), None)
+
+
+def _changed(
+    annotation: Annotation,
+    start: Prediction | None,
+    judge: Mapping[str, ControlValue],
+    human: Mapping[str, ControlValue],
+) -> tuple[str, ...] | None:
+    """What the person changed; None when they did not start from a judge's answer.
+
+    When that answer has been deleted since, the regions' origins are all that is left to tell by.
+    """
+    if start is not None:
+        return changed_controls(judge, human)
+    if any(region.get("origin") in ("prediction", "prediction-changed") for region in annotation.result):
+        return tuple(sorted(name for name, value in human.items() if value.origin != "prediction"))
+    return None
+
+
+def _choose(verdicts: Sequence[str | None], several: Several) -> int:
+    if several == "first":
+        return 0
+    last = len(verdicts) - 1
+    if several == "last":
+        return last
+    common = Counter(verdict for verdict in verdicts if verdict is not None).most_common(2)
+    if not common or (len(common) == 2 and common[0][1] == common[1][1]):
+        return last
+    return max(index for index, verdict in enumerate(verdicts) if verdict == common[0][0])
+
+
+def _final_text(
+    task: AnnotatedTask, config: LabelConfig, decided: Mapping[str, ControlValue], *, own_text: bool
+) -> tuple[str | None, TextSource]:
+    """The text to train on, and whose it is; `own_text` is whether a person wrote the corrected text.
+
+    A rejected pair has none, whatever stands in the form. A person's own correction wins over everything
+    else. The judge's proposal counts where it was left in place and the verdict is not `accept`, which takes
+    the text as it is. `fix` without a correction has no text yet: the original is known to be wrong, so it
+    is not passed off as final.
+    """
+    verdict, text = verdict_of(_values(decided)), _correction(decided)
+    if verdict == "reject":
+        return None, "rejected"
+    if text is not None and (own_text or verdict != "accept"):
+        return text, "human" if own_text else "judge"
+    if verdict == "fix":
+        return None, "missing"
+    original = _original(task, config)
+    return original, "missing" if original is None else "original"
+
+
+def _correction(values: Mapping[str, ControlValue]) -> str | None:
+    found = values.get(CORRECTED_TEXT)
+    return found.value if found is not None and isinstance(found.value, str) else None
+
+
+def _original(task: AnnotatedTask, config: LabelConfig) -> str | None:
+    candidates = (_text(task.data.get(item.key)) for item in config.texts if role_of(item.name) == "candidate")
+    return next((text for text in candidates if text is not None), None)
+
+
+def _images(task: AnnotatedTask, config: LabelConfig) -> dict[str, str | None]:
+    return {item.key: _text(task.data.get(item.key)) for item in config.images}
+
+
+def _texts(task: AnnotatedTask, config: LabelConfig) -> dict[str, str | None]:
+    return {item.key: _text(task.data.get(item.key)) for item in config.texts}
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _annotators(annotations: Sequence[Annotation], key: bytes) -> tuple[str, ...]:
+    users = dict.fromkeys(item.completed_by for item in annotations if item.completed_by is not None)
+    return tuple(pseudonym(user, key) for user in users)
+
+
+def _values(values: Mapping[str, ControlValue]) -> dict[str, Value]:
+    return {name: value.value for name, value in values.items()}
+
+
+def _written_at(annotation: Annotation) -> tuple[datetime, int]:
+    return annotation.updated_at or annotation.created_at or datetime.min.replace(tzinfo=UTC), annotation.id
+
+
+def _newest(predictions: Sequence[Prediction]) -> Prediction | None:
+    return max(
+        predictions, key=lambda item: (item.created_at or datetime.min.replace(tzinfo=UTC), item.id), default=None
+    )
+
+
+def _decoded(task: AnnotatedTask, result: Sequence[Region], config: LabelConfig) -> dict[str, ControlValue]:
+    try:
+        return decode(result, config)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise ExportError(
+            f"task {task.id}: an annotation or prediction has a region that cannot be read "
+            f"({type(exc).__name__}: {exc}); open the task in Label Studio and submit it again"
+        ) from exc

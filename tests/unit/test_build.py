@@ -1,0 +1,394 @@
+"""From annotated tasks to a folder that `load_dataset` opens, compared whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.core.label_config import parse_label_config
+from backend.core.regions import Box, ControlValue, TextSpan, encode
+from backend.errors import ExportError
+from backend.images import ImageLoader
+from backend.settings import Settings
+from backend.studio import Project
+from exporters.build import SplitWriter
+from exporters.columns import columns_of, features_of
+from exporters.consolidate import Policy, Record, pseudonym
+from exporters.export import ExportSummary, write_export
+from exporters.folder import MARKER, fresh_folder
+from exporters.pictures import PictureReader, picture_of
+
+XML = """<View>
+  <Image name="image" value="$image"/><Text name="caption" value="$caption"/><Text name="requested" value="$wish"/>
+  <Rating name="consistency" toName="caption" maxRating="5"/>
+  <Choices name="verdict" toName="caption"><Choice value="accept"/><Choice value="fix"/></Choices>
+  <Choices name="flaws" toName="image" choice="multiple"><Choice value="noise"/><Choice value="blur"/></Choices>
+  <Labels name="unsupported" toName="caption"><Label value="Unsupported"/></Labels>
+  <RectangleLabels name="contradiction" toName="image"><Label value="Contradiction"/></RectangleLabels>
+  <TextArea name="corrected_text" toName="caption"/>
+</View>"""
+CONFIG = parse_label_config(XML)
+COLUMNS = columns_of(CONFIG)
+
+
+def png(shade: int) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("L", (4, 3), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def uri(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+JUDGE = encode(
+    (
+        ControlValue("consistency", "Rating", 2),
+        ControlValue("verdict", "Choices", ("fix",)),
+        ControlValue("unsupported", "Labels", (TextSpan(2, 7, "green", "Unsupported"),)),
+        ControlValue("contradiction", "RectangleLabels", (Box(12.5, 25.0, 50.0, 62.5, "Contradiction"),)),
+        ControlValue("corrected_text", "TextArea", "a red dot"),
+    ),
+    CONFIG,
+)
+OWN = encode(
+    (
+        ControlValue("consistency", "Rating", 5),
+        ControlValue("verdict", "Choices", ("accept",)),
+        ControlValue("flaws", "Choices", ("noise", "blur")),
+    ),
+    CONFIG,
+)
+
+
+def submitted(result: list[dict[str, Any]], start: int | None, **fields: Any) -> dict[str, Any]:
+    origin = "prediction" if start else "manual"
+    return {
+        "id": 1,
+        "result": [{**region, "origin": origin} for region in result],
+        "completed_by": 7,
+        "updated_by": 7,
+        "lead_time": 12.5,
+        "created_at": "2026-01-01T09:00:00Z",
+        "parent_prediction": start,
+        **fields,
+    }
+
+
+def task(number: int, annotations: list[dict[str, Any]], *, judged: bool = True, image: str | None = None) -> Any:
+    prediction = {"id": 1, "result": JUDGE, "score": 0.75, "model_version": "judge-1"}
+    data = {"image": image or uri(png(number)), "caption": "a green dot", "wish": "green"}
+    return {"id": number, "data": data, "annotations": annotations, "predictions": [prediction] if judged else []}
+
+
+TASKS = (
+    task(1, [submitted(JUDGE, 1)]),
+    task(2, [submitted(OWN, 1)]),
+    task(3, [submitted(OWN, None), submitted(OWN, None, id=2, completed_by=8)], judged=False),
+    task(4, []),
+    task(5, [submitted([], 1, was_cancelled=True)]),
+    task(6, [submitted([JUDGE[0], *JUDGE[1:4]], 1)]),
+    task(7, [], judged=False),
+)
+
+
+class Pages:
+    """A source that gives what it was made with, two tasks a page."""
+
+    def __init__(self, *tasks: Any) -> None:
+        self._tasks = tasks
+
+    def annotated_tasks(self, project_id: int) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(self._tasks), 2):
+            yield self._tasks[start : start + 2]
+
+
+def export(out: Path, *tasks: Any, allow_missing: bool = False, title: str = "Dots") -> ExportSummary:
+    project = Project(1, title, XML, "", len(tasks))
+    reader = PictureReader(ImageLoader(Settings()), allow_missing=allow_missing)
+    return write_export(project, Pages(*tasks), reader, out, policy=Policy(annotator_key=b"key"))
+
+
+def load(folder: Path, cache: Path) -> Any:
+    from datasets import load_dataset
+
+    return load_dataset(str(folder), split="train", cache_dir=str(cache))
+
+
+JUDGE_COLUMNS = {
+    "judge_consistency": 2,
+    "judge_verdict": "fix",
+    "judge_flaws": [],
+    "judge_unsupported": [{"start": 2, "end": 7, "text": "green", "label": "Unsupported"}],
+    "judge_contradiction": [{"x": 12.5, "y": 25.0, "width": 50.0, "height": 62.5, "label": "Contradiction"}],
+    "judge_corrected_text": "a red dot",
+    "judge_confidence": 0.75,
+    "fingerprint": "judge-1",
+}
+NO_HUMAN = dict.fromkeys(("consistency", "verdict", "flaws", "unsupported", "contradiction", "corrected_text"))
+OWN_COLUMNS = {
+    "human_consistency": 5,
+    "human_verdict": "accept",
+    "human_flaws": ["noise", "blur"],
+    "human_unsupported": [],
+    "human_contradiction": [],
+    "human_corrected_text": None,
+}
+ANNOTATED = {
+    "annotators": [pseudonym(7, b"key")],
+    "annotation_count": 1,
+    "verdicts_agree": None,
+    "lead_time_s": 12.5,
+}
+
+
+def inputs(number: int) -> dict[str, Any]:
+    digest = hashlib.sha256(png(number)).hexdigest()
+    return {
+        "image": {"bytes": png(number), "path": f"{digest[:16]}.png"},
+        "image_sha256": digest,
+        "caption": "a green dot",
+        "wish": "green",
+        "task_id": number,
+    }
+
+
+ROWS = [
+    {
+        **inputs(1),
+        "final_text": "a red dot",
+        "final_text_source": "judge",
+        "decided_by": "confirmed",
+        "corrected_controls": [],
+        **JUDGE_COLUMNS,
+        **{f"human_{name}": JUDGE_COLUMNS[f"judge_{name}"] for name in NO_HUMAN},
+        **ANNOTATED,
+    },
+    {
+        **inputs(2),
+        "final_text": "a green dot",
+        "final_text_source": "original",
+        "decided_by": "corrected",
+        "corrected_controls": ["consistency", "contradiction", "corrected_text", "flaws", "unsupported", "verdict"],
+        **JUDGE_COLUMNS,
+        **OWN_COLUMNS,
+        **ANNOTATED,
+    },
+    {
+        **inputs(3),
+        "final_text": "a green dot",
+        "final_text_source": "original",
+        "decided_by": "human",
+        "corrected_controls": None,
+        **dict.fromkeys(JUDGE_COLUMNS),
+        **OWN_COLUMNS,
+        **ANNOTATED,
+        "annotators": [pseudonym(7, b"key"), pseudonym(8, b"key")],
+        "annotation_count": 2,
+        "verdicts_agree": True,
+    },
+    {
+        **inputs(4),
+        "final_text": "a red dot",
+        "final_text_source": "judge",
+        "decided_by": "judge only",
+        "corrected_controls": None,
+        **JUDGE_COLUMNS,
+        **{f"human_{name}": None for name in NO_HUMAN},
+        "annotators": [],
+        "annotation_count": 0,
+        "verdicts_agree": None,
+        "lead_time_s": None,
+    },
+    {
+        **inputs(6),
+        "final_text": None,
+        "final_text_source": "missing",
+        "decided_by": "corrected",
+        "corrected_controls": ["corrected_text"],
+        **JUDGE_COLUMNS,
+        **{f"human_{name}": JUDGE_COLUMNS[f"judge_{name}"] for name in NO_HUMAN},
+        "human_corrected_text": None,
+        **ANNOTATED,
+    },
+]
+
+
+def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
+    from datasets import Image
+
+    summary = export(tmp_path / "out", *TASKS)
+    rows = load(tmp_path / "out", tmp_path / "cache")
+    assert rows.features == features_of(COLUMNS)
+    assert [image.getpixel((0, 0)) for image in rows["image"]] == [1, 2, 3, 4, 6]
+    assert list(rows.cast_column("image", Image(decode=False))) == ROWS
+    assert [path.name for path in (tmp_path / "out" / "data").iterdir()] == ["train-00000-of-00001.parquet"]
+    assert (summary.counts.tasks_in, summary.rows_out) == (7, 5)
+    assert summary.lines() == (
+        "7 tasks = 5 rows + 1 left out (skipped) + 1 left out (unannotated)",
+        "decided by: 1 confirmed, 2 corrected, 1 human, 1 judge only",
+        "left out, every annotator skipped it: task 5",
+        "left out, nobody annotated it and no judge has answered: task 7",
+        "several annotations: 1 rows, 0 with different verdicts",
+        "no final text, to be fixed but nobody wrote the fix: task 6",
+        f"written to {tmp_path / 'out'}",
+        "",
+        "from datasets import load_dataset",
+        f'rows = load_dataset("{tmp_path / "out"}", split="train")',
+        "print(rows[0])",
+    )
+
+
+def test_the_column_types() -> None:
+    from datasets import Image, List, Value
+
+    features = features_of(COLUMNS)
+    assert list(features) == [
+        *("image", "image_sha256", "caption", "wish"),
+        *("final_text", "final_text_source", "decided_by", "corrected_controls"),
+        *("human_consistency", "judge_consistency", "human_verdict", "judge_verdict", "human_flaws", "judge_flaws"),
+        *("human_unsupported", "judge_unsupported", "human_contradiction", "judge_contradiction"),
+        *("human_corrected_text", "judge_corrected_text", "judge_confidence", "fingerprint"),
+        *("annotators", "annotation_count", "verdicts_agree", "lead_time_s", "task_id"),
+    ]
+    assert features["image"] == Image()
+    assert features["human_consistency"] == Value("int8")
+    assert features["human_verdict"] == Value("string")
+    assert features["human_flaws"] == List(Value("string"))
+
+
+def test_an_input_that_is_named_like_a_column_of_ours_is_renamed() -> None:
+    config = parse_label_config(
+        '<View><Image name="i" value="$image"/><Text name="t" value="$final_text"/>'
+        '<Text name="u" value="$image_sha256"/></View>'
+    )
+    names = [column.name for column in columns_of(config)]
+    assert names[:5] == ["image", "image_sha256", "input_final_text", "input_image_sha256", "final_text"]
+    assert len(set(names)) == len(names)
+
+
+def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    with SplitWriter(tmp_path, COLUMNS, max_group_bytes=1, max_shard_bytes=1) as writer:
+        for number in range(3):
+            writer.add(row(number), {"image": picture_of(png(number))})
+    shards = sorted((tmp_path / "data").iterdir())
+    assert [shard.name for shard in shards] == [f"train-0000{index}-of-00003.parquet" for index in range(3)]
+    tables = [Dataset.from_parquet(str(shard), cache_dir=str(tmp_path / "cache")) for shard in shards]
+    assert [table["task_id"][:] for table in tables] == [[0], [1], [2]]
+
+
+def row(number: int) -> Record:
+    return Record(
+        task_id=number,
+        images={"image": "unused"},
+        texts={"caption": "a", "wish": None},
+        final_text="a",
+        final_text_source="original",
+        decided_by="judge only",
+        corrected_controls=None,
+        human=None,
+        judge={},
+        judge_confidence=None,
+        fingerprint=None,
+        annotators=(),
+        annotation_count=0,
+        verdicts_agree=None,
+        lead_time_s=None,
+    )
+
+
+BROKEN = (
+    task(1, []),
+    task(2, [], image="data:image/png;base64,AAAA"),
+    task(3, [], image=uri(png(3)[:-30])),
+    task(4, [], image=" "),
+)
+
+
+def test_images_that_do_not_open_stop_the_export_and_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"(?s)^3 tasks have an image .* task 2: `image`: .* task 3: .* task 4: "):
+        export(tmp_path / "out", *BROKEN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unless_they_may_be_missing(tmp_path: Path) -> None:
+    summary = export(tmp_path / "out", *BROKEN, allow_missing=True)
+    assert summary.counts.missing_images == (2, 3, 4)
+    assert "null image, it could not be read: tasks 2, 3, 4" in summary.lines()
+    rows = load(tmp_path / "out", tmp_path / "cache")
+    assert [image is None for image in rows["image"]] == [False, True, True, True]
+    assert list(rows["image_sha256"])[1:] == [None, None, None]
+
+
+def test_many_broken_images_end_the_export_early(tmp_path: Path) -> None:
+    class Endless:
+        def annotated_tasks(self, project_id: int) -> Iterator[tuple[Any, ...]]:
+            number = 0
+            while True:
+                number += 1
+                yield (task(number, [], image="data:,x"),)
+
+    reader = PictureReader(ImageLoader(Settings()), allow_missing=False)
+    with pytest.raises(ExportError, match=r"^20 tasks have an image"):
+        write_export(Project(1, "Dots", XML, "", 0), Endless(), reader, tmp_path / "out", policy=Policy())
+
+
+def test_nothing_to_export_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"^project 1 \(Dots\) has nothing to export: 1 skipped, 1 unannotated; "):
+        export(tmp_path / "out", TASKS[4], TASKS[6])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
+    export(tmp_path / "out", *TASKS)
+    export(tmp_path / "out", TASKS[0], title="New")
+    assert "# New\n" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert len(load(tmp_path / "out", tmp_path / "cache")) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
+
+
+def test_a_failing_export_leaves_the_earlier_one(tmp_path: Path) -> None:
+    export(tmp_path / "out", *TASKS)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(ExportError):
+        export(tmp_path / "out", *BROKEN)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    export(tmp_path / "out", TASKS[0])
+    assert (tmp_path / "out" / MARKER).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("notes.txt", "holds other files than an export .notes.txt."), ("README.md", "was edited since")],
+)
+def test_what_people_put_into_an_export_is_not_lost(tmp_path: Path, name: str, message: str) -> None:
+    export(tmp_path / "out", TASKS[0])
+    (tmp_path / "out" / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(ExportError, match=message):
+        export(tmp_path / "out", TASKS[0])
+    assert (tmp_path / "out" / name).read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(("name", "message"), [("a/b.txt", "not empty and not an earlier export"), ("", "is a file")])
+def test_what_is_not_an_export_is_left_alone(tmp_path: Path, name: str, message: str) -> None:
+    theirs = tmp_path / "out" / name
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("theirs", encoding="utf-8")
+    with pytest.raises(ExportError, match=message), fresh_folder(tmp_path / "out"):
+        pytest.fail("the folder was given out")
+    assert theirs.read_text(encoding="utf-8") == "theirs"
