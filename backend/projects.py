@@ -1,0 +1,151 @@
+"""Projects as this product wants them: settings, tabs, tasks and files, made once and completed when half there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.errors import SettingsError
+from backend.studio import Project, Studio, Tab
+
+Json = Mapping[str, Any]
+
+_SHOWN = frozenset(
+    f"tasks:{name}"
+    for name in ("id", "data.image", "data.caption", "predictions_score", "total_annotations", "completed_at")
+)
+"""Columns of our tabs that are visible at first."""
+_WIDTHS_PX = (("tasks:id", 90), ("tasks:data.image", 130), ("tasks:data.caption", 560))
+
+DECISION_TEXTS = ("accept", "fix", "reject")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSpec:
+    """What a project shall be. Its title is its identity: making it again changes only what differs."""
+
+    title: str
+    label_config: str
+    tasks: tuple[Json, ...] = ()
+    """`{"data": {...}}` each; those whose data is already in the project are not imported again."""
+    model_version: str | None = None
+    """The judge's fingerprint; None leaves it as it is."""
+    description: str = ""
+    local_files: Path | None = None
+    """A folder below the document root of a Label Studio on this machine, whose files tasks show."""
+
+
+def create_project(studio: Studio, spec: ProjectSpec) -> Project:
+    """The project of this title, made or completed: settings, tabs, storage, missing tasks. Raises StudioError.
+
+    Uncertainty sampling and the score column go by `model_version`. A new project takes any; an existing one only a
+    version that it has predictions of, and keeps its own until `Studio.use_model_version` is called after judging.
+    """
+    settings: dict[str, object] = {
+        "description": spec.description,
+        "show_collab_predictions": True,
+        "sampling": "Uncertainty sampling",
+        "show_skip_button": True,
+        "enable_empty_annotation": False,
+    }
+    project = studio.find_project(spec.title)
+    if project is None:
+        chosen = {"model_version": spec.model_version} if spec.model_version else {}
+        project = studio.create_project(spec.title, spec.label_config, **settings, **chosen)
+    else:
+        differs = project.label_config.strip() != spec.label_config.strip()
+        changed = {"label_config": spec.label_config} if differs else {}
+        studio.update_project(project.id, **settings, **changed)
+        if spec.model_version:
+            studio.use_model_version(project.id, spec.model_version)
+    if spec.local_files is not None:
+        studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
+    import_missing(studio, project.id, spec.tasks)
+    put_tabs(studio, project.id)
+    return studio.project(project.id)
+
+
+def default_label_config() -> str:
+    """The interface for image-text pairs, `label_config.xml` at the top of this repository."""
+    return (Path(__file__).parents[1] / "label_config.xml").read_text(encoding="utf-8")
+
+
+def read_tasks(path: Path) -> tuple[Json, ...]:
+    """Tasks from a JSON list or JSON lines, each `{"data": {...}}` or the bare data. Raises SettingsError."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
+    except ValueError as exc:
+        raise SettingsError(f"{path} is neither a JSON list of tasks nor JSON lines: {exc}") from exc
+    for number, item in enumerate(found, 1):
+        if not isinstance(item, dict) or not isinstance(item.get("data", item), dict):
+            raise SettingsError(f'{path}, task {number}: expected {{"data": {{...}}}}, found {str(item)[:60]!r}')
+    return tuple(item if "data" in item else {"data": item} for item in found)
+
+
+def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> int:
+    """Import the tasks whose data is not in the project yet; how many went in."""
+    if not tasks:
+        return 0
+    present = {_data_key(task.data) for page in studio.pages(project_id) for task in page}
+    missing = [task for task in tasks if _data_key(task["data"]) not in present]
+    return len(studio.import_tasks(project_id, missing)) if missing else 0
+
+
+def put_tabs(studio: Studio, project_id: int) -> None:
+    """Make the four review tabs; where one with the title exists it is left as people have arranged it."""
+    existing = studio.tabs(project_id)
+    hidden = tuple(column for column in studio.columns(project_id) if column not in _SHOWN)
+    for tab in review_tabs(hidden):
+        if tab.title not in existing:
+            studio.put_tab(project_id, tab)
+
+
+def review_tabs(hidden_columns: tuple[str, ...] = ()) -> tuple[Tab, ...]:
+    """The tabs in their order.
+
+    "Judge and human disagree" is exact for one annotation and one prediction a task: some decision is in the
+    annotation's result and not in the prediction's. The Data Manager cannot compare two columns, but a filter can carry
+    a second condition of its own, so three pairs joined by "or" say the same. Where a task has several annotations (or
+    predictions of several judges) it is listed when any annotation has a decision that no prediction has; an annotation
+    that was skipped counts, because the filter cannot see that.
+
+    Filters look for the decision as a choice (`"choices": ["reject"]`), not for the word, which a rationale may hold.
+    """
+    ascending = ("tasks:predictions_score",)
+    disagree = tuple(
+        {
+            **_result("annotations", "contains", decision),
+            "child_filter": _result("predictions", "not_contains", decision),
+        }
+        for decision in DECISION_TEXTS
+    )
+    return (
+        Tab("Least sure first", (_annotations("equal", 0),), "and", ascending, hidden_columns, _WIDTHS_PX),
+        Tab(
+            "Judge rejects",
+            (_result("predictions", "contains", "reject"),),
+            "and",
+            ascending,
+            hidden_columns,
+            _WIDTHS_PX,
+        ),
+        Tab("Judge and human disagree", disagree, "or", ascending, hidden_columns, _WIDTHS_PX),
+        Tab("Reviewed", (_annotations("greater", 0),), "and", ("tasks:id",), hidden_columns, _WIDTHS_PX),
+    )
+
+
+def _annotations(operator: str, number: int) -> Json:
+    return {"filter": "filter:tasks:total_annotations", "operator": operator, "type": "Number", "value": number}
+
+
+def _result(of: str, operator: str, decision: str) -> Json:
+    value = f'"choices": ["{decision}"]'
+    return {"filter": f"filter:tasks:{of}_results", "operator": operator, "type": "String", "value": value}
+
+
+def _data_key(data: Json) -> str:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)

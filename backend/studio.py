@@ -1,0 +1,349 @@
+"""Everything said to Label Studio: projects, tasks, predictions, tabs, and the connection to our backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from backend.errors import ConnectionRefusedByStudio, StudioError
+from backend.studio_access import AnswerTooLarge, AnswerTooSlow, StudioAccess, StudioRefusal
+from backend.studio_types import (
+    Connection,
+    Json,
+    Project,
+    StudioTask,
+    Tab,
+    User,
+    parse_connection,
+    parse_project,
+    parse_task,
+    parse_user,
+)
+
+__all__ = ["Connection", "Project", "Studio", "StudioTask", "Tab", "User"]
+
+Item = TypeVar("Item")
+
+MAX_PAGE_BYTES = 64 * 2**20
+"""A page of tasks beyond this is asked for again with fewer tasks."""
+TASKS_PER_IMPORT = 500
+PREDICTIONS_PER_IMPORT = 2_000
+"""Each call makes the server count the whole project anew, so few large ones are cheap."""
+IMPORT_TIMEOUT_S = 300.0
+PAGE_TIMEOUT_S = 120.0
+RETRIEVE_TIMEOUT_S = 150.0
+"""Label Studio itself gives the backend 100 s, and then takes 18 ms a task to store what came."""
+CONNECT_TIMEOUT_S = 30.0
+
+
+class Studio:
+    """One Label Studio server. Every method raises StudioError with what went wrong and what to do."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self._access = StudioAccess(url, api_key)
+        self.url = self._access.url
+
+    def whoami(self) -> User:
+        """The user that the API key belongs to; the cheapest proof that address and key are right."""
+        return parse_user(self._access.call("GET", "api/current-user/whoami", "ask who the API key belongs to"))
+
+    def users(self) -> tuple[User, ...]:
+        """Everyone in the key's organization."""
+        found = self._access.call("GET", "api/users", "list the users")
+        return tuple(parse_user(item) for item in found)
+
+    def project(self, project_id: int) -> Project:
+        """The project with this number."""
+        return parse_project(self._access.call("GET", f"api/projects/{project_id}", f"open project {project_id}"))
+
+    def find_project(self, title: str) -> Project | None:
+        """The oldest project with exactly this title."""
+        page, matches = 1, []
+        while True:
+            params: dict[str, str | int] = {"title": title, "page": page, "page_size": 100}
+            found = self._access.call("GET", "api/projects", "list the projects", params=params)
+            matches += [item for item in found["results"] if item["title"] == title]
+            if not found["next"]:
+                break
+            page += 1
+        return self.project(min(item["id"] for item in matches)) if matches else None
+
+    def create_project(self, title: str, label_config: str, **settings: object) -> Project:
+        """A new project. At creation, and only then, `model_version` may name a judge that has not predicted yet."""
+        body = {"title": title, "label_config": label_config, **settings}
+        return parse_project(self._access.call("POST", "api/projects", f"create the project {title!r}", body=body))
+
+    def update_project(self, project_id: int, **settings: object) -> Project:
+        """Change some of a project's settings."""
+        doing = f"change the settings of project {project_id}"
+        return parse_project(self._access.call("PATCH", f"api/projects/{project_id}", doing, body=settings))
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project with its tasks, predictions and annotations."""
+        self._access.call("DELETE", f"api/projects/{project_id}", f"delete project {project_id}")
+
+    def use_model_version(self, project_id: int, model_version: str) -> bool:
+        """Show this judge's predictions to annotators; False while the project has no prediction of it yet.
+
+        Label Studio sets the backend's title here when a backend is connected. That is not a version: uncertainty
+        sampling and the score column find nothing under it. So this is called again after judging.
+        """
+        if self.project(project_id).model_version == model_version:
+            return True
+        try:
+            self.update_project(project_id, show_collab_predictions=True, model_version=model_version)
+        except StudioRefusal as exc:
+            if exc.status == 400 and "model version" in exc.detail.lower():
+                return False
+            raise
+        return True
+
+    def pages(self, project_id: int, page_size: int = 200) -> Iterator[tuple[StudioTask, ...]]:
+        """All tasks by rising id, at most `page_size` at a time."""
+        for page in self._pages(project_id, page_size, ()):
+            yield tuple(parse_task(item) for item in page)
+
+    def annotated_tasks(
+        self, project_id: int, page_size: int = 100, *, only_annotated: bool = False
+    ) -> Iterator[tuple[Json, ...]]:
+        """Tasks in Label Studio's form, with annotations (skips too) and whole predictions, by rising id.
+
+        With `only_annotated` those without any submitted annotation are left out, and so are those only skipped.
+        """
+        annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
+        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else ())
+
+    def import_tasks(self, project_id: int, tasks: Iterable[Json]) -> tuple[int, ...]:
+        """Add tasks (`{"data": {...}}`); their new ids in the same order."""
+        ids: list[int] = []
+        for chunk in _chunks(tasks, TASKS_PER_IMPORT):
+            answer = self._access.call(
+                "POST",
+                f"api/projects/{project_id}/import",
+                f"import {len(chunk)} tasks into project {project_id} ({len(ids)} went in before)",
+                body=chunk,
+                params={"return_task_ids": "true"},
+                timeout_s=IMPORT_TIMEOUT_S,
+            )
+            ids += answer.get("task_ids", [])
+        return tuple(ids)
+
+    def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> int:
+        """Store predictions (`{"task", "result", "score", "model_version"}`) by the bulk route; how many were stored.
+
+        Storing the same twice adds it twice. Predictions that do not fit the label config are dropped by Label Studio
+        without a word, the others of the call are stored; then StudioError names the tasks left out.
+        """
+        stored = 0
+        for chunk in _chunks(predictions, PREDICTIONS_PER_IMPORT):
+            answer = self._access.call(
+                "POST",
+                f"api/projects/{project_id}/import/predictions",
+                f"store {len(chunk)} predictions in project {project_id} ({stored} were stored before)",
+                body=chunk,
+                timeout_s=IMPORT_TIMEOUT_S,
+            )
+            if answer["created"] != len(chunk):
+                raise self._dropped(project_id, chunk, int(answer["created"]))
+            stored += len(chunk)
+        return stored
+
+    def retrieve_predictions(self, project_id: int, task_ids: Sequence[int] | None = None) -> str:
+        """Press "Retrieve predictions" for these tasks, or all; what Label Studio says about it.
+
+        It says "Retrieved N predictions" even when the backend failed and nothing was stored.
+        """
+        chosen = {"all": True, "excluded": []} if task_ids is None else {"all": False, "included": list(task_ids)}
+        answer = self._access.call(
+            "POST",
+            "api/dm/actions",
+            f"retrieve predictions in project {project_id}",
+            body={"selectedItems": chosen},
+            params={"id": "retrieve_tasks_predictions", "project": project_id},
+            timeout_s=RETRIEVE_TIMEOUT_S,
+        )
+        return str(answer.get("detail", ""))
+
+    def annotate(self, task_id: int, annotation: Json) -> int:
+        """Submit an annotation as the API key's user; its id."""
+        path, doing = f"api/tasks/{task_id}/annotations/", f"annotate task {task_id}"
+        return int(self._access.call("POST", path, doing, body=annotation)["id"])
+
+    def columns(self, project_id: int) -> tuple[str, ...]:
+        """The Data Manager's columns by full name, e.g. `tasks:data.image`."""
+        found = self._access.call("GET", "api/dm/columns", "list the columns", params={"project": project_id})
+        nested = {"data": "data."}
+        return tuple(f"tasks:{nested.get(column.get('parent'), '')}{column['id']}" for column in found["columns"])
+
+    def tabs(self, project_id: int) -> Mapping[str, int]:
+        """The Data Manager's tabs: id by title."""
+        found = self._access.call("GET", "api/dm/views", "list the tabs", params={"project": project_id})
+        return {item["data"].get("title", ""): item["id"] for item in found}
+
+    def put_tab(self, project_id: int, tab: Tab) -> int:
+        """Create the tab, or bring the one with its title back to this form; its id."""
+        data = {
+            "title": tab.title,
+            "type": "list",
+            "target": "tasks",
+            "filters": {"conjunction": tab.conjunction, "items": [dict(item) for item in tab.filters]},
+            "ordering": list(tab.ordering),
+            "hiddenColumns": {"explore": list(tab.hidden_columns), "labeling": list(tab.hidden_columns)},
+            "columnsWidth": dict(tab.widths_px),
+        }
+        body, doing = {"project": project_id, "data": data}, f"make the tab {tab.title!r}"
+        existing = self.tabs(project_id).get(tab.title)
+        if existing is None:
+            return int(self._access.call("POST", "api/dm/views/", doing, body=body)["id"])
+        return int(self._access.call("PATCH", f"api/dm/views/{existing}/", doing, body=body)["id"])
+
+    def tab_tasks(self, project_id: int, tab_id: int, limit: int = 100) -> tuple[int, ...]:
+        """The ids of the first tasks under a tab, in the tab's order."""
+        params: dict[str, str | int] = {"project": project_id, "view": tab_id, "page": 1, "page_size": limit}
+        found = self._access.call("GET", "api/tasks", f"list the tasks of tab {tab_id}", params=params)
+        return tuple(item["id"] for item in found["tasks"])
+
+    def serve_local_files(self, project_id: int, path: str, title: str) -> int:
+        """Let this project show files under `path`, a folder on Label Studio's machine; the storage's id."""
+        params: dict[str, str | int] = {"project": project_id}
+        for storage in self._access.call("GET", "api/storages/localfiles", "list the storages", params=params):
+            if storage["path"].rstrip("/") == path.rstrip("/"):
+                return int(storage["id"])
+        body = {"project": project_id, "path": path, "title": title, "use_blob_urls": True}
+        doing = f"let project {project_id} show the files in {path}"
+        return int(self._access.call("POST", "api/storages/localfiles", doing, body=body)["id"])
+
+    def connections(self, project_id: int) -> tuple[Connection, ...]:
+        """The ML backends of a project; Label Studio asks each for its state, which takes a moment."""
+        params: dict[str, str | int] = {"project": project_id}
+        found = self._access.call("GET", "api/ml", "list the ML backends", params=params, timeout_s=CONNECT_TIMEOUT_S)
+        return tuple(parse_connection(item) for item in found)
+
+    def connect_backend(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        interactive: bool = False,
+    ) -> Connection:
+        """Connect our backend as the project's settings page does; one that has this address is updated.
+
+        Raises ConnectionRefusedByStudio, with nothing left behind, when the address check forbids the address.
+        """
+        body: dict[str, object] = {"project": project_id, "url": url, "title": title, "is_interactive": interactive}
+        body |= {"auth_method": "BASIC_AUTH" if user else "NONE"}
+        if user:
+            body |= {"basic_auth_user": user, "basic_auth_pass": password or ""}
+        existing = self._usable(project_id, url)
+        method, path = ("PATCH", f"api/ml/{existing}") if existing else ("POST", "api/ml")
+        doing = f"connect the backend at {url} to project {project_id}"
+        try:
+            answer = self._access.call(method, path, doing, body=body, timeout_s=CONNECT_TIMEOUT_S)
+        except StudioRefusal as exc:
+            if not _is_address_check(exc):
+                raise
+            self.disconnect_backend(project_id, url)
+            raise _refused(self.url, url, exc.detail) from exc
+        # The answer to POST is from before Label Studio asked for the version.
+        return next(
+            (item for item in self.connections(project_id) if item.id == answer["id"]), parse_connection(answer)
+        )
+
+    def disconnect_backend(self, project_id: int, url: str) -> None:
+        """Remove every connection to this address, and the webhook that came with it."""
+        for item in self.connections(project_id):
+            if _same(item.url, url):
+                self._access.call("DELETE", f"api/ml/{item.id}", f"remove the connection {item.id}")
+        for hook in self._webhooks(project_id):
+            if _same(hook["url"], _webhook(url)):
+                self._access.call("DELETE", f"api/webhooks/{hook['id']}/", f"remove the webhook {hook['id']}")
+
+    def _webhooks(self, project_id: int) -> list[Json]:
+        params: dict[str, str | int] = {"project": project_id}
+        found: list[Json] = self._access.call("GET", "api/webhooks/", "list the webhooks", params=params)
+        return [hook for hook in found if hook["project"] == project_id]
+
+    def _dropped(self, project_id: int, sent: Sequence[Json], created: int) -> StudioError:
+        from label_studio_sdk.label_interface.interface import LabelInterface
+
+        interface: Any = LabelInterface(self.project(project_id).label_config)
+        wrong = {item["task"]: interface.validate_prediction(dict(item), return_errors=True) for item in sent}
+        named = "; ".join(f"task {task}: {', '.join(errors)}" for task, errors in wrong.items() if errors)
+        return StudioError(
+            f"Label Studio stored {created} of {len(sent)} predictions in project {project_id}; those that do not fit "
+            f"its label config are left out: {named or 'it does not say which'}"
+        )
+
+    def _usable(self, project_id: int, url: str) -> int | None:
+        """The connection with this address, if it is whole; half ones (without webhook) and doubles are removed."""
+        ids = [item.id for item in self.connections(project_id) if _same(item.url, url)]
+        if not ids:
+            return None
+        hooks = self._webhooks(project_id)
+        whole = any(_same(hook["url"], _webhook(url)) for hook in hooks)
+        for number in ids[1:] if whole else ids:
+            self._access.call("DELETE", f"api/ml/{number}", f"remove the half-made connection {number}")
+        return ids[0] if whole else None
+
+    def _pages(self, project_id: int, page_size: int, filters: tuple[Json, ...]) -> Iterator[tuple[Json, ...]]:
+        """Pages by rising id, each asking for what comes after the last; so nothing shifts when tasks are deleted."""
+        last = 0
+        while True:
+            after = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
+            query = {"filters": {"conjunction": "and", "items": [after, *filters]}, "ordering": ["tasks:id"]}
+            try:
+                page = self._page(project_id, page_size, json.dumps(query))
+            except (AnswerTooLarge, AnswerTooSlow):
+                if page_size == 1:
+                    raise
+                page_size = max(1, page_size // 4)
+                continue
+            if not page:
+                return
+            yield page
+            last = int(page[-1]["id"])
+
+    def _page(self, project_id: int, page_size: int, query: str) -> tuple[Json, ...]:
+        params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": page_size, "query": query}
+        params |= {"fields": "all", "resolve_uri": "false"}
+        max_bytes = MAX_PAGE_BYTES if page_size > 1 else 16 * MAX_PAGE_BYTES
+        doing = f"read tasks of project {project_id}"
+        try:
+            found = self._access.read("api/tasks", doing, params, max_bytes, PAGE_TIMEOUT_S)
+        except AnswerTooLarge as exc:
+            if page_size > 1:
+                raise
+            raise StudioError(f"could not {doing}: one task alone is {exc}; its data must be made smaller") from exc
+        return tuple(found["tasks"])
+
+
+def _webhook(backend_url: str) -> str:
+    return f"{backend_url.rstrip('/')}/webhook"
+
+
+def _same(address: str, other: str) -> bool:
+    return address.rstrip("/") == other.rstrip("/")
+
+
+def _is_address_check(refusal: StudioRefusal) -> bool:
+    return "reserved network address" in refusal.detail or "SSRF" in refusal.detail
+
+
+def _refused(studio_url: str, backend_url: str, detail: str) -> ConnectionRefusedByStudio:
+    return ConnectionRefusedByStudio(
+        f"Label Studio at {studio_url} refuses to talk to the backend at {backend_url}: {detail}. Since 1.23 it does "
+        "not call private addresses. If that network is yours, start Label Studio with ML_BLOCK_LOCAL_IP=false and "
+        "SSRF_PROTECTION_ENABLED=false (the first alone is not enough) and connect again. "
+        "What the attempt left in the project has been removed"
+    )
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
