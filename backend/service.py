@@ -31,8 +31,8 @@ FETCHERS = 8
 class Images(Protocol):
     """Where pictures come from; `backend.images.ImageLoader` in the product."""
 
-    def load(self, uri: str) -> Image.Image:
-        """The picture in RGB. Raises ImageError."""
+    def load(self, uri: str, task: str | None = None) -> Image.Image:
+        """The picture in RGB; the task's id helps to read cloud storage. Raises ImageError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class JudgeService:
 
     def _image(self, task: str, field: str, uri: str) -> Image.Image:
         try:
-            return self._images.load(uri)
+            return self._images.load(uri, task)
         except ImageError as exc:
             raise ImageError(f"task {task}, `{field}`: {exc}") from exc
 

@@ -41,7 +41,9 @@ def _share(criterion: Criterion, answer: Scored, decisions: tuple[Decision, ...]
 
 
 def _likeliest(probs: Mapping[Decision, float]) -> Decision | None:
-    return max(DECISIONS, key=lambda name: probs[name]) if probs else None
+    if not probs:
+        return None
+    return max(DECISIONS, key=lambda name: probs[name])
 
 
 def unsupported_spans(claims: Mapping[int, Piece], answers: Mapping[str, Answer]) -> tuple[Span, ...]:

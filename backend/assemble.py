@@ -1,0 +1,27 @@
+"""Puts the parts together as the settings say."""
+
+from __future__ import annotations
+
+from backend.core.rubric import load_rubric
+from backend.engines.factory import make_engine
+from backend.errors import SettingsError
+from backend.images import ImageLoader
+from backend.service import JudgeService
+from backend.settings import Settings
+from backend.store import VerdictStore
+from backend.studio import Studio
+
+
+def make_service(settings: Settings) -> JudgeService:
+    """The judge; no model is loaded yet."""
+    rubric = load_rubric(settings.rubric) if settings.rubric else None
+    return JudgeService(make_engine(settings), ImageLoader(settings), VerdictStore(settings.store), rubric)
+
+
+def make_studio(settings: Settings) -> Studio:
+    """The Label Studio of the settings. Raises SettingsError when its address or key is not set."""
+    if not settings.label_studio_url or settings.label_studio_api_key is None:
+        raise SettingsError(
+            "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (in Label Studio: Account & Settings, Personal Access Token)"
+        )
+    return Studio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())
