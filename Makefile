@@ -1,13 +1,15 @@
 PYTHON ?= python3.11
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test format train
+.PHONY: help setup demo check test test-1.20 format train
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## Make .venv with everything, by constraints.txt
 
@@ -15,7 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install Python 3.11 or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making the virtual environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing packages (a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' 2>&1 \
+	  | awk '/^ERROR|error:/ { print } /^Collecting/ { printf "\r  package %d: %s\033[K", ++n, $$2; fflush() } \
+	         /^Installing collected/ { printf "\r  unpacking %d packages ...\033[K", n; fflush() } END { print "" }'
 	@touch $(STAMP)
 
 demo: setup ## Label Studio with 240 pre-judged tasks, ready to review in the browser
@@ -35,6 +39,13 @@ browser:
 	@command -v chromium >/dev/null || { echo "Installing Chromium for the browser tests ..."; \
 	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 	  || { echo "The browser tests need chromium on the PATH; install it with your system's package manager"; exit 1; }
+
+OLD := .venv-label-studio-1.20
+
+test-1.20: setup ## The whole road against Label Studio 1.20.0, in an environment of its own
+	@test -x $(OLD)/bin/label-studio || { echo "Installing Label Studio 1.20.0 ..."; \
+	  $(PYTHON) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.20.0; }
+	LABEL_STUDIO_EXECUTABLE=$(OLD)/bin/label-studio $(BIN)/pytest tests/integration/test_road.py
 
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .

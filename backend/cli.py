@@ -126,7 +126,8 @@ def create(
     Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
     """
     from backend.assemble import make_service, make_studio
-    from backend.projects import ProjectSpec, create_project, default_label_config, read_tasks
+    from backend.interfaces import default_label_config
+    from backend.projects import ProjectSpec, create_project, read_tasks
 
     settings = load_settings(**options)
     studio, service = make_studio(settings), make_service(settings)

@@ -23,6 +23,7 @@ from backend.assemble import make_service
 from backend.demo_state import DemoFolder, DemoState, only_demo, stop_leftovers
 from backend.engines.demo.sample import write_sample
 from backend.errors import DemoError, StudioError
+from backend.interfaces import default_label_config
 from backend.judge import JudgeRun, judge_project
 from backend.label_studio_server import (
     DIRECT,
@@ -35,7 +36,7 @@ from backend.label_studio_server import (
     stop_group,
     wait_until_healthy,
 )
-from backend.projects import ProjectSpec, create_project, default_label_config, read_tasks
+from backend.projects import ProjectSpec, create_project, read_tasks
 from backend.settings import PREFIX, EngineName, Settings, load_settings
 from backend.studio import Project, Studio
 

@@ -68,11 +68,6 @@ def create_project(studio: Studio, spec: ProjectSpec) -> Project:
     return studio.project(project.id)
 
 
-def default_label_config() -> str:
-    """The interface for image-text pairs, `label_config.xml` at the top of this repository."""
-    return (Path(__file__).parents[1] / "label_config.xml").read_text(encoding="utf-8")
-
-
 def read_tasks(path: Path) -> tuple[Json, ...]:
     """Tasks from a JSON list or JSON lines, each `{"data": {...}}` or the bare data. Raises SettingsError."""
     text = path.read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ from backend.worker import Worker
 class Shelf:
     """Pictures by name; anything else cannot be had."""
 
-    def load(self, uri: str) -> Image.Image:
+    def load(self, uri: str, task: str | None = None) -> Image.Image:
         if not uri.startswith("picture"):
             raise ImageError(f"{uri} cannot be had; check the address")
         return Image.new("RGB", (8, 8))

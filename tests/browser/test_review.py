@@ -1,0 +1,120 @@
+"""What an annotator does and sees, in a real browser, and what the export makes of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+from backend.studio import Studio
+from tests.browser import review
+from tests.road import Road
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+SIZE: ViewportSize = {"width": 1500, "height": 950}
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def page(road: Road) -> Iterator[Page]:
+    """A page that is logged in."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page(viewport=SIZE)
+        review.login(page, road.label_studio.url, road.label_studio.email, road.label_studio.password)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def project(road: Road) -> int:
+    """A project that was judged in bulk."""
+    number = road.create("Image-text review", "--connect", road.backend_url)
+    road.run("judge", "--project", str(number))
+    return number
+
+
+def said(task: dict[str, Any]) -> dict[str, Any]:
+    """What the judge said in each control."""
+    [prediction] = task["predictions"]
+    return {region["from_name"]: region["value"] for region in prediction["result"]}
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    """Take a screenshot; it replaces the one in the documentation only when SCREENSHOTS=1."""
+    picture = page.screenshot()
+    assert len(picture) > 20_000
+    if os.environ.get("SCREENSHOTS"):
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        (SCREENSHOTS / name).write_bytes(picture)
+
+
+def test_an_annotator_confirms_corrects_and_skips_and_the_export_tells_them_apart(
+    road: Road, project: int, page: Page, tmp_path: Path
+) -> None:
+    from datasets import load_dataset
+
+    by_id = {task["id"]: task for task in road.tasks(project)}
+    least_sure = sorted(by_id.values(), key=lambda task: task["predictions"][0]["score"])
+
+    first = review.open_label_stream(page, road.label_studio.url, project)
+    assert first == least_sure[0]["id"], "uncertainty sampling shows the least sure task first"
+    shown, judged = review.judge_values(page), said(by_id[first])
+    assert shown.verdict == judged["verdict"]["choices"][0]
+    assert {name: stars for name, stars in shown.ratings.items() if stars} == {
+        name: judged[name]["rating"] for name in review.RATINGS if name in judged
+    }
+    assert shown.rationale == judged["rationale"]["text"][0]
+    assert review.fits(page), "the form is visible without scrolling"
+    review.submit(page, by_key=True)
+
+    second = review.task_id(page)
+    wanted = "reject" if said(by_id[second])["verdict"]["choices"] == ["fix"] else "fix"
+    stars = 2 if said(by_id[second])["consistency"]["rating"] != 2 else 3
+    review.set_verdict(page, wanted)
+    review.set_rating(page, "consistency", stars)
+    review.set_text(page, "corrected_text", "A text by a person.")
+    review.submit(page)
+
+    third = review.task_id(page)
+    review.skip(page)
+
+    out = tmp_path / "dataset"
+    printed = road.run("export", "--project", str(project), "--out", str(out)).stdout
+    assert printed.splitlines()[0] == "24 tasks = 23 rows + 1 left out (skipped)"
+    rows = {row["task_id"]: row for row in load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))}
+    assert third not in rows
+    assert (rows[first]["decided_by"], rows[first]["corrected_controls"]) == ("confirmed", [])
+    assert rows[first]["human_verdict"] == rows[first]["judge_verdict"] == shown.verdict
+    assert rows[second]["decided_by"] == "corrected"
+    assert set(rows[second]["corrected_controls"]) == {"verdict", "consistency", "corrected_text"}
+    assert (rows[second]["human_verdict"], rows[second]["human_consistency"]) == (wanted, stars)
+    if wanted == "fix":
+        assert (rows[second]["final_text"], rows[second]["final_text_source"]) == ("A text by a person.", "human")
+    others = [row for number, row in rows.items() if number not in (first, second)]
+    assert {row["decided_by"] for row in others} == {"judge only"}
+
+
+def test_the_review_page_shows_a_marked_word(road: Road, project: int, page: Page) -> None:
+    marked = [task for task in road.tasks(project) if "unsupported" in said(task) and not task["annotations"]]
+    task = max(marked, key=lambda task: task["predictions"][0]["score"])
+    review.open_task(page, road.label_studio.url, project, task["id"])
+    shown = review.judge_values(page)
+    marks = [region["value"]["text"] for region in task["predictions"][0]["result"] if region["type"] == "labels"]
+    assert list(shown.unsupported) == marks
+    keep_screenshot(page, "review.png")
+
+
+def test_the_data_manager_has_the_tabs_and_the_least_sure_first(road: Road, project: int, page: Page) -> None:
+    tabs = Studio(road.label_studio.url, road.label_studio.token).tabs(project)
+    page.goto(f"{road.label_studio.url}/projects/{project}/data?tab={tabs['Least sure first']}")
+    for title in ("Least sure first", "Judge rejects", "Judge and human disagree", "Reviewed"):
+        page.get_by_text(title, exact=True).first.wait_for()
+    page.get_by_text("#1", exact=False)
+    page.wait_for_function("() => document.querySelectorAll('img').length >= 8")
+    keep_screenshot(page, "data-manager.png")
