@@ -94,6 +94,11 @@ class LocalEngine:
         """The product's default, unless the engine was made with its own."""
         return self._rubric or default_rubric()
 
+    @property
+    def parameters(self) -> int:
+        """How many weights the loaded model has."""
+        return sum(weight.numel() for weight in self._model.parameters())
+
     def load(self) -> None:
         """Load tokenizer, image processor and weights; a second call does nothing."""
         if self._model is not None:
