@@ -142,7 +142,7 @@ CARD = Path(__file__).parent / "MODEL_CARD.md"
 _CARD = """\
 # The embedded demo judge
 
-A real `Qwen2_5_VLForConditionalGeneration` of {parameters:.1f} million parameters, trained from nothing on drawn boards:
+A real `Qwen2_5_VLForConditionalGeneration` of {parameters:.1f} million weights, trained from nothing on drawn boards:
 four pastel squares, each empty or with one coloured shape, over a word in letter tiles. It exists so that the product
 can be tried, shown and tested by its real code path, on a laptop, without a download.
 
