@@ -17,9 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install Python 3.11 or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making the virtual environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing packages (a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' 2>&1 \
+	@$(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[dev]' 2>&1 \
 	  | awk '/^ERROR|error:/ { print } /^Collecting/ { printf "\r  package %d: %s\033[K", ++n, $$2; fflush() } \
-	         /^Installing collected/ { printf "\r  unpacking %d packages ...\033[K", n; fflush() } END { print "" }'
+	         /^Installing collected/ { printf "\r  unpacking %d packages ...\033[K\n", n; fflush() }'
 	@touch $(STAMP)
 
 demo: setup ## Label Studio with 240 pre-judged tasks, ready to review in the browser
