@@ -15,7 +15,8 @@ setup: $(STAMP) ## Make .venv with everything, by constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install Python 3.11 or say make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || { echo "Making the virtual environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || { echo "Making the virtual environment $(VENV) ..."; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@echo "Installing packages (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[dev]' 2>&1 \
@@ -35,11 +36,16 @@ check: setup ## Format, lint, types and the import law
 test: setup browser ## All tests, against a real Label Studio and a real browser
 	$(BIN)/pytest
 
+FIND_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 .PHONY: browser
 browser:
-	@command -v chromium >/dev/null || { echo "Installing Chromium for the browser tests ..."; \
-	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
-	  || { echo "The browser tests need chromium on the PATH; install it with your system's package manager"; exit 1; }
+	@test -z "$$CHROMIUM" || command -v "$$CHROMIUM" >/dev/null \
+	  || { echo "CHROMIUM is $$CHROMIUM, which is not there or cannot be run"; exit 1; }
+	@test -n "$$CHROMIUM" || $(FIND_CHROMIUM) || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the browser tests ..." \
+	    && apt-get update -qq && apt-get install -y -qq chromium >/dev/null && $(FIND_CHROMIUM); } \
+	  || { echo "The browser tests need Chromium: install it, or set CHROMIUM to where it is"; exit 1; }
 
 OLD := .venv-label-studio-1.20
 

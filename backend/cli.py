@@ -127,11 +127,11 @@ def create(
     """
     from backend.assemble import make_service, make_studio
     from backend.interfaces import default_label_config
-    from backend.projects import ProjectSpec, create_project, read_tasks
+    from backend.projects import ProjectSpec, create_project, read_tasks, read_text
 
     settings = load_settings(**options)
     studio, service = make_studio(settings), make_service(settings)
-    label_config = config_file.read_text(encoding="utf-8") if config_file else default_label_config()
+    label_config = read_text(config_file) if config_file else default_label_config()
     tasks = read_tasks(tasks_file) if tasks_file else ()
     made = create_project(studio, ProjectSpec(title, label_config, tasks, service.fingerprint))
     if backend_url:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.sample import check_config
+from backend.core.predictions import check_fillable
+from backend.core.types import Verdict
+from backend.errors import StudioError
 from backend.service import Failure, JudgeService, Prepared
-from backend.studio import Studio, StudioTask
+from backend.studio import Studio
+from backend.studio_types import Project, StudioTask
 
 STORE_AT_ONCE = 2_000
 """Predictions per bulk write: each write makes the server recount the project, so few large ones are cheap."""
@@ -35,17 +38,36 @@ class JudgeRun:
 
 
 @dataclass(slots=True)
-class _Progress:
+class _Run:
+    """A run as it goes; used as a context, it stores what is judged even when the run is broken off."""
+
+    studio: Studio
+    project: Project
     report: Callable[[int, int], None]
-    total: int
     tasks: int = 0
     stored: int = 0
     already: int = 0
     failures: list[Failure] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
 
     def advance(self, tasks: int) -> None:
         self.tasks += tasks
-        self.report(self.tasks, max(self.total, self.tasks))
+        self.report(self.tasks, max(self.project.task_count, self.tasks))
+
+    def store(self) -> None:
+        sent, self.waiting = self.waiting, []
+        done = self.studio.import_predictions(self.project.id, sent)
+        self.stored += done.stored
+        self.failures += [
+            Failure(str(task), f"task {task}: Label Studio refuses it, {why}") for task, why in done.dropped
+        ]
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.waiting and not (kind and issubclass(kind, StudioError)):
+            self.store()
 
 
 def judge_project(
@@ -57,50 +79,47 @@ def judge_project(
     limit: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> JudgeRun:
-    """Judge a project's tasks in rising id; stopping at any time loses at most what was not stored yet.
+    """Judge a project's tasks by rising id; what is judged when the run is broken off is stored.
 
     `limit` is the largest number of tasks to judge, those judged before not counted. `report` is
-    told how many tasks are done and how many there are. Raises StudioError, LabelConfigError or
-    EngineError; what is wrong with a single task is a failure in the result.
+    told how many tasks are done and how many there are. Raises StudioError, LabelConfigError, or
+    EngineError when the model cannot be loaded; what is wrong with a single task is a failure in
+    the result.
     """
     project = studio.project(project_id)
     config = parse_label_config(project.label_config)
-    check_config(config)
+    check_fillable(service.rubric, config)
     service.engine.load()
-    progress = _Progress(report, project.task_count)
-    waiting: list[dict[str, Any]] = []
-    for page in studio.pages(project_id):
-        todo = [task for task in page if service.fingerprint not in task.model_versions]
-        progress.already += len(page) - len(todo)
-        progress.advance(len(page) - len(todo))
-        room = None if limit is None else limit - progress.tasks + progress.already
-        for task_id, prediction in _judge_page(service, config, todo[:room], batch_size, progress):
-            waiting.append({"task": task_id, **prediction})
-        if len(waiting) >= STORE_AT_ONCE:
-            progress.stored += studio.import_predictions(project_id, waiting)
-            waiting = []
-        if room is not None and len(todo) >= room:
-            break
-    if waiting:
-        progress.stored += studio.import_predictions(project_id, waiting)
+    with _Run(studio, project, report) as run:
+        for page in studio.pages(project_id):
+            todo = [task for task in page if service.fingerprint not in task.model_versions]
+            run.already += len(page) - len(todo)
+            run.advance(len(page) - len(todo))
+            room = None if limit is None else limit - (run.tasks - run.already)
+            _judge_tasks(service, config, todo[:room], batch_size, run)
+            if room is not None and len(todo) >= room:
+                break
     studio.use_model_version(project_id, service.fingerprint)
-    return JudgeRun(progress.tasks, progress.stored, progress.already, tuple(progress.failures), service.fingerprint)
+    return JudgeRun(run.tasks, run.stored, run.already, tuple(run.failures), service.fingerprint)
 
 
-def _judge_page(
-    service: JudgeService, config: LabelConfig, tasks: Sequence[StudioTask], batch_size: int, progress: _Progress
-) -> list[tuple[int, dict[str, Any]]]:
-    """Task id and prediction for every task of the page that could be judged."""
-    predictions: list[tuple[int, dict[str, Any]]] = []
+def _judge_tasks(
+    service: JudgeService, config: LabelConfig, tasks: Sequence[StudioTask], batch_size: int, run: _Run
+) -> None:
     for at in range(0, len(tasks), batch_size):
         chunk = tasks[at : at + batch_size]
         prepared = service.prepare([{"id": task.id, "data": task.data} for task in chunk], config)
-        progress.failures += [item for item in prepared if isinstance(item, Failure)]
         ready = [item for item in prepared if isinstance(item, Prepared)]
-        verdicts = service.known(ready)
-        missing = list({item.key: item for item in ready if item.key not in verdicts}.values())
+        results: dict[str, Verdict | Failure] = dict(service.known(ready))
+        missing = list({item.key: item for item in ready if item.key not in results}.values())
         if missing:
-            verdicts |= zip((item.key for item in missing), service.judge(missing), strict=True)
-        predictions += [(int(item.sample.task), service.predict(verdicts[item.key], config)) for item in ready]
-        progress.advance(len(chunk))
-    return predictions
+            results |= zip((item.key for item in missing), service.judge_each(missing), strict=True)
+        for item in prepared:
+            result = item if isinstance(item, Failure) else results[item.key]
+            if isinstance(result, Failure):
+                run.failures.append(result)
+            elif isinstance(item, Prepared):
+                run.waiting.append({"task": int(item.sample.task), **service.predict(result, config)})
+        run.advance(len(chunk))
+        if len(run.waiting) >= STORE_AT_ONCE:
+            run.store()

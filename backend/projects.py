@@ -70,15 +70,26 @@ def create_project(studio: Studio, spec: ProjectSpec) -> Project:
 
 def read_tasks(path: Path) -> tuple[Json, ...]:
     """Tasks from a JSON list or JSON lines, each `{"data": {...}}` or the bare data. Raises SettingsError."""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
+    lines = (line for line in text.split("\n") if line.strip())  # not splitlines: texts may hold U+2028 and the like
     try:
-        found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
+        found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines]
     except ValueError as exc:
         raise SettingsError(f"{path} is neither a JSON list of tasks nor JSON lines: {exc}") from exc
     for number, item in enumerate(found, 1):
         if not isinstance(item, dict) or not isinstance(item.get("data", item), dict):
             raise SettingsError(f'{path}, task {number}: expected {{"data": {{...}}}}, found {str(item)[:60]!r}')
     return tuple(item if "data" in item else {"data": item} for item in found)
+
+
+def read_text(path: Path) -> str:
+    """A file in UTF-8, with or without a byte order mark. Raises SettingsError naming the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{path} is not in UTF-8 (byte {exc.start + 1}); save it as UTF-8") from exc
+    except OSError as exc:
+        raise SettingsError(f"cannot read {path}: {exc.strerror}") from exc
 
 
 def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> int:

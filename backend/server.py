@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.predictions import unfilled
-from backend.core.sample import check_config
+from backend.core.predictions import FAILED, PENDING, check_fillable, unfilled
 from backend.core.types import Verdict
-from backend.errors import EngineError, LabelConfigError, VlmJudgeError
+from backend.errors import LabelConfigError, VlmJudgeError
 from backend.service import Failure, JudgeService, Prepared
 from backend.settings import Settings
 from backend.worker import Worker
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
 log = logging.getLogger(__name__)
-
-PENDING = "pending"
-"""Ends the model version of an answer that is not there yet, so that Label Studio asks again."""
 
 
 class BadRequest(VlmJudgeError):
@@ -60,7 +56,7 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
     @app.post("/setup")
     def setup() -> Any:
         config = label_config(body(), "schema")
-        check_config(config)
+        check_fillable(service.rubric, config)
         empty = unfilled(service.rubric, config)
         if empty:
             log.info("the judge leaves these controls empty: %s", ", ".join(empty))
@@ -70,7 +66,7 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
     def predict() -> Any:
         data = body()
         config = label_config(data, "label_config")
-        check_config(config)
+        check_fillable(service.rubric, config)
         results = predict_tasks(service, worker, tasks_of(data), config, settings.predict_deadline_s)
         return jsonify(results=results)
 
@@ -120,45 +116,54 @@ def predict_tasks(
 ) -> list[dict[str, Any]]:
     """One entry per task, in order, by the deadline.
 
-    A task that cannot be judged gets an entry that says why. One that is not judged in time goes on
-    in the background; its entry is empty and its model version ends in "-pending", so that Label
-    Studio asks for it again and then finds the verdict in the store.
+    A task that cannot be judged gets an entry that says why, and whose model version ends in
+    "-failed". One that is not judged in time gets an empty entry that ends in "-pending" and goes
+    on in the background. Label Studio asks for both again; what was judged is then in the store.
     """
     until = time.monotonic() + deadline_s
-    prepared = service.prepare(tasks, config)
+    prepared = _prepared(service, tasks, config, until)
     ready = [item for item in prepared if isinstance(item, Prepared)]
     known = service.known(ready)
     missing = list({item.key: item for item in ready if item.key not in known}.values())
     futures = dict(zip((item.key for item in missing), worker.submit(missing), strict=True))
     entries = []
     for item in prepared:
+        verdict: Verdict | None = None
         if isinstance(item, Failure):
-            verdict: Verdict | None = service.failed(item)
-        else:
-            verdict = known.get(item.key) or _wait(service, item, futures[item.key], until)
+            verdict = service.failed(item)
+        elif item is not None:
+            verdict = known.get(item.key) or _judged(service, futures[item.key], until)
         entries.append(service.predict(verdict, config) if verdict else _pending(service))
-    _log_outcome(entries, prepared)
+    _log_outcome(entries, [item for item in prepared if isinstance(item, Failure)])
     return entries
 
 
-def _wait(service: JudgeService, item: Prepared, future: Future[Verdict] | None, until: float) -> Verdict | None:
+def _prepared(
+    service: JudgeService, tasks: list[dict[str, Any]], config: LabelConfig, until: float
+) -> list[Prepared | Failure | None]:
+    """The tasks with their images; None where an image has not come by the deadline."""
+    futures = service.prepare_each(tasks, config)
+    wait(futures, timeout=max(0.0, until - time.monotonic()))
+    return [None if future.cancel() or not future.done() else future.result() for future in futures]
+
+
+def _judged(service: JudgeService, future: Future[Verdict | Failure] | None, until: float) -> Verdict | None:
     if future is None:
         return None
     try:
-        return future.result(timeout=max(0.0, until - time.monotonic()))
+        result = future.result(timeout=max(0.0, until - time.monotonic()))
     except (TimeoutError, CancelledError):
         return None
-    except EngineError as exc:
-        return service.failed(Failure(item.sample.task, str(exc)))
+    return service.failed(result) if isinstance(result, Failure) else result
 
 
 def _pending(service: JudgeService) -> dict[str, Any]:
-    return {"result": [], "score": 0.0, "model_version": f"{service.fingerprint}-{PENDING}"}
+    return {"result": [], "score": 0.0, "model_version": service.fingerprint + PENDING}
 
 
-def _log_outcome(entries: Sequence[dict[str, Any]], prepared: Sequence[Prepared | Failure]) -> None:
-    pending = sum(str(entry["model_version"]).endswith(PENDING) for entry in entries)
-    failures = [item for item in prepared if isinstance(item, Failure)]
-    for failure in failures:
+def _log_outcome(entries: Sequence[dict[str, Any]], unreadable: Sequence[Failure]) -> None:
+    for failure in unreadable:
         log.warning("not judged: %s", failure.reason)
-    log.info("predicted %d tasks, %d failed, %d pending", len(entries), len(failures), pending)
+    failed = sum(str(entry["model_version"]).endswith(FAILED) for entry in entries)
+    pending = sum(str(entry["model_version"]).endswith(PENDING) for entry in entries)
+    log.info("answered %d tasks, %d of them failed, %d pending", len(entries), failed, pending)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.core.claims import Piece, split_claims, split_words
 from backend.core.label_config import LabelConfig
-from backend.core.predictions import prediction
+from backend.core.predictions import FAILED, prediction
 from backend.core.prompts import PROMPT_VERSION, claim_question, render_fields, word_question
 from backend.core.rubric import Rubric
 from backend.core.sample import bind
+from backend.core.scoring import MIN_LABEL_MASS
 from backend.core.types import Answer, Evidence, Feature, Question, Sample, Scored, Unscored, Verdict
 from backend.core.verdict import SUPPORTED, make_verdict, unsupported_spans
 from backend.engines.base import Engine, JudgeRequest
-from backend.errors import ImageError, TaskError
+from backend.errors import ImageError, TaskError, VlmJudgeError
 from backend.store import VerdictStore
 
 if TYPE_CHECKING:
     from PIL import Image
+
+MOST_WORDS = 64
+"""Words of doubted claims that are asked about one by one; claims beyond that are marked whole."""
 
 FETCHERS = 8
 """Images are fetched and decoded by this many threads."""
@@ -66,14 +70,27 @@ class JudgeService:
 
     def prepare(self, tasks: Sequence[Mapping[str, Any]], config: LabelConfig) -> list[Prepared | Failure]:
         """Bind each task and fetch its images; what is wrong with one task fails that task alone."""
-        return list(self._fetchers.map(lambda task: self._prepare(task, config), tasks))
+        return [future.result() for future in self.prepare_each(tasks, config)]
+
+    def prepare_each(self, tasks: Sequence[Mapping[str, Any]], config: LabelConfig) -> list[Future[Prepared | Failure]]:
+        """The same, as one future per task."""
+        return [self._fetchers.submit(self._prepare, task, config) for task in tasks]
 
     def known(self, prepared: Sequence[Prepared]) -> dict[str, Verdict]:
         """Verdicts that are in the store, by content key."""
         return self._store.get([item.key for item in prepared])
 
+    def judge_each(self, batch: Sequence[Prepared]) -> list[Verdict | Failure]:
+        """One verdict per sample; when the batch fails, sample by sample, so that a bad one fails alone."""
+        try:
+            return list(self.judge(batch))
+        except VlmJudgeError as exc:
+            if len(batch) > 1:
+                return [result for item in batch for result in self.judge_each([item])]
+            return [Failure(batch[0].sample.task, f"task {batch[0].sample.task}: {exc}")]
+
     def judge(self, batch: Sequence[Prepared]) -> list[Verdict]:
-        """One verdict per sample, from the engine; also put into the store."""
+        """One verdict per sample, from the engine; also put into the store. Raises EngineError."""
         first = self.engine.answer([self._request(item) for item in batch])
         answers = [dict(_by_id(reply)) for reply in first]
         doubtful = [index for index, reply in enumerate(answers) if _doubted_claims(reply)]
@@ -89,13 +106,17 @@ class JudgeService:
         return verdicts
 
     def failed(self, failure: Failure) -> Verdict:
-        """The verdict of a task that could not be judged: every criterion unscored, with the reason."""
+        """The answer to a task that could not be judged: every criterion unscored, with the reason.
+
+        Its fingerprint ends in "-failed", so that Label Studio asks for the task again.
+        """
         answers = tuple(
             Unscored(self.rubric.question(criterion), failure.reason)
             for criterion in self.rubric.criteria
             if criterion.needs is None
         )
-        return Verdict(answers, None, {}, 0.0, Evidence(rationale=f"Not judged: {failure.reason}"), self.fingerprint)
+        evidence = Evidence(rationale=f"Not judged: {failure.reason}")
+        return Verdict(answers, None, {}, 0.0, evidence, self.fingerprint + FAILED)
 
     def predict(self, verdict: Verdict, config: LabelConfig) -> dict[str, Any]:
         """The verdict as Label Studio takes it."""
@@ -152,7 +173,7 @@ class JudgeService:
             word_question(number, index, self.rubric.checks.word, word.text, claims[number].text)
             for number in _doubted_claims(answers)
             for index, word in enumerate(split_words(claims[number]))
-        ]
+        ][:MOST_WORDS]
         return self._ask(item, questions)
 
     def _verdict(self, item: Prepared, answers: Mapping[str, Answer]) -> Verdict:
@@ -169,7 +190,8 @@ class JudgeService:
 def fingerprint(engine: Engine, rubric: Rubric) -> str:
     """Name and 12 hex digits of a SHA-256 over everything that decides a verdict; Label Studio's `model_version`."""
     identity = engine.identity
-    parts = {"engine": dict(identity.details), "rubric": rubric.hash, "prompt": PROMPT_VERSION}
+    reading = f"{PROMPT_VERSION}/{MIN_LABEL_MASS}/{SUPPORTED}/{MOST_WORDS}"
+    parts = {"engine": dict(identity.details), "rubric": rubric.hash, "reading": reading}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{identity.name}-{digest[:12]}"
 

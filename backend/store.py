@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, String, Table, Text, create_engine, select
+from sqlalchemy import URL, Column, DateTime, MetaData, String, Table, Text, create_engine, select
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DatabaseError
 
 from backend.core.types import Answer, Evidence, Feature, Option, Question, Scored, Span, Unscored, Verdict
+from backend.errors import SettingsError
 
 _METADATA = MetaData()
 _VERDICTS = Table(
@@ -29,17 +31,22 @@ _READ_AT_ONCE = 500
 
 
 class VerdictStore:
-    """Verdicts in a SQLite file, or in memory when no path is given."""
+    """Verdicts in a SQLite file. Safe to use from several threads and processes."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Open or create the file; its folder must exist."""
-        url = f"sqlite:///{path}" if path else "sqlite://"
-        arguments = {"check_same_thread": False} if path is None else {"timeout": 30}
-        self._engine = create_engine(url, connect_args=arguments)
-        if path:
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; its folder must exist. Raises SettingsError when it cannot be written."""
+        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        _METADATA.create_all(self._engine)
+            _METADATA.create_all(self._engine)
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails where the file can only be read
+        except DatabaseError as exc:
+            self._engine.dispose()
+            raise SettingsError(
+                f"cannot keep verdicts in {path}: {exc.orig}; name another file with VLM_JUDGE_STORE"
+            ) from exc
 
     def get(self, keys: Sequence[str]) -> dict[str, Verdict]:
         """The verdicts that are there, by content key."""

@@ -11,6 +11,7 @@ from backend.errors import ConnectionRefusedByStudio, StudioError
 from backend.studio_access import AnswerTooLarge, AnswerTooSlow, StudioAccess, StudioRefusal
 from backend.studio_types import (
     Connection,
+    Imported,
     Json,
     Project,
     StudioTask,
@@ -85,7 +86,7 @@ class Studio:
         self._access.call("DELETE", f"api/projects/{project_id}", f"delete project {project_id}")
 
     def use_model_version(self, project_id: int, model_version: str) -> bool:
-        """Show this judge's predictions to annotators; False while the project has no prediction of it yet.
+        """Make this judge's predictions the ones annotators see; False while the project has no prediction of it yet.
 
         Label Studio sets the backend's title here when a backend is connected. That is not a version: uncertainty
         sampling and the score column find nothing under it. So this is called again after judging.
@@ -93,7 +94,7 @@ class Studio:
         if self.project(project_id).model_version == model_version:
             return True
         try:
-            self.update_project(project_id, show_collab_predictions=True, model_version=model_version)
+            self.update_project(project_id, model_version=model_version)
         except StudioRefusal as exc:
             if exc.status == 400 and "model version" in exc.detail.lower():
                 return False
@@ -130,13 +131,14 @@ class Studio:
             ids += answer.get("task_ids", [])
         return tuple(ids)
 
-    def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> int:
-        """Store predictions (`{"task", "result", "score", "model_version"}`) by the bulk route; how many were stored.
+    def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> Imported:
+        """Store predictions (`{"task", "result", "score", "model_version"}`) by the bulk route.
 
         Storing the same twice adds it twice. Predictions that do not fit the label config are dropped by Label Studio
-        without a word, the others of the call are stored; then StudioError names the tasks left out.
+        without a word while the others of the call are stored; the answer names them.
         """
         stored = 0
+        dropped: list[tuple[int, str]] = []
         for chunk in _chunks(predictions, PREDICTIONS_PER_IMPORT):
             answer = self._access.call(
                 "POST",
@@ -145,10 +147,11 @@ class Studio:
                 body=chunk,
                 timeout_s=IMPORT_TIMEOUT_S,
             )
-            if answer["created"] != len(chunk):
-                raise self._dropped(project_id, chunk, int(answer["created"]))
-            stored += len(chunk)
-        return stored
+            created = int(answer["created"])
+            if created != len(chunk):
+                dropped += self._dropped(project_id, chunk, created)
+            stored += created
+        return Imported(stored, tuple(dropped))
 
     def retrieve_predictions(self, project_id: int, task_ids: Sequence[int] | None = None) -> str:
         """Press "Retrieve predictions" for these tasks, or all; what Label Studio says about it.
@@ -268,16 +271,19 @@ class Studio:
         found: list[Json] = self._access.call("GET", "api/webhooks/", "list the webhooks", params=params)
         return [hook for hook in found if hook["project"] == project_id]
 
-    def _dropped(self, project_id: int, sent: Sequence[Json], created: int) -> StudioError:
+    def _dropped(self, project_id: int, sent: Sequence[Json], created: int) -> list[tuple[int, str]]:
+        """Which of the predictions sent were left out, and why. Raises StudioError when that cannot be told."""
         from label_studio_sdk.label_interface.interface import LabelInterface
 
         interface: Any = LabelInterface(self.project(project_id).label_config)
         wrong = {item["task"]: interface.validate_prediction(dict(item), return_errors=True) for item in sent}
-        named = "; ".join(f"task {task}: {', '.join(errors)}" for task, errors in wrong.items() if errors)
-        return StudioError(
-            f"Label Studio stored {created} of {len(sent)} predictions in project {project_id}; those that do not fit "
-            f"its label config are left out: {named or 'it does not say which'}"
-        )
+        named = [(int(task), ", ".join(errors)) for task, errors in wrong.items() if errors]
+        if len(named) != len(sent) - created:
+            raise StudioError(
+                f"Label Studio stored {created} of {len(sent)} predictions in project {project_id} and does not say "
+                "which; judge again to store the others"
+            )
+        return named
 
     def _usable(self, project_id: int, url: str) -> int | None:
         """The connection with this address, if it is whole; half ones (without webhook) and doubles are removed."""

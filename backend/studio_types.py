@@ -22,6 +22,15 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of predictions that were sent."""
+
+    stored: int
+    dropped: tuple[tuple[int, str], ...] = ()
+    """Task and reason of each that Label Studio left out because it does not fit the label config."""
+
+
+@dataclass(frozen=True, slots=True)
 class StudioTask:
     """A task without its annotations."""
 

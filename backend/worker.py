@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from backend.core.types import Verdict
-from backend.errors import EngineError, VlmJudgeError
-from backend.service import JudgeService, Prepared
+from backend.errors import EngineError
+from backend.service import Failure, JudgeService, Prepared
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Job:
     """A sample and where its verdict goes."""
 
     prepared: Prepared
-    done: Future[Verdict]
+    done: Future[Verdict | Failure]
 
 
 class Worker:
@@ -36,6 +36,9 @@ class Worker:
         self._jobs: queue.Queue[Job | None] = queue.Queue(QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._ready = threading.Event()
+        self._open: dict[str, Future[Verdict | Failure]] = {}
+        """Futures of samples that are waiting or being judged, by content key; guarded by the lock."""
+        self._lock = threading.Lock()
         self.failure: str | None = None
         """Why the engine could not be loaded, or None."""
 
@@ -65,18 +68,29 @@ class Worker:
         """Samples in the queue."""
         return self._jobs.qsize()
 
-    def submit(self, samples: Sequence[Prepared]) -> list[Future[Verdict] | None]:
-        """A future per sample, in order; None for those that found the queue full."""
-        futures: list[Future[Verdict] | None] = []
-        for sample in samples:
+    def submit(self, samples: Sequence[Prepared]) -> list[Future[Verdict | Failure] | None]:
+        """A future per sample, in order; None for those that found the queue full.
+
+        A sample whose content is waiting or being judged already shares that one's future.
+        """
+        return [self._submit(sample) for sample in samples]
+
+    def _submit(self, sample: Prepared) -> Future[Verdict | Failure] | None:
+        with self._lock:
+            if sample.key in self._open:
+                return self._open[sample.key]
             job = Job(sample, Future())
             try:
                 self._jobs.put_nowait(job)
             except queue.Full:
-                futures.append(None)
-            else:
-                futures.append(job.done)
-        return futures
+                return None
+            self._open[sample.key] = job.done
+        job.done.add_done_callback(lambda _: self._close(sample.key))
+        return job.done
+
+    def _close(self, key: str) -> None:
+        with self._lock:
+            self._open.pop(key, None)
 
     def _run(self) -> None:
         try:
@@ -84,6 +98,9 @@ class Worker:
         except EngineError as exc:
             self.failure = str(exc)
             log.error("the engine cannot be loaded: %s", exc)
+        except Exception as exc:
+            self.failure = f"the engine cannot be loaded: {type(exc).__name__}: {exc}"
+            log.exception("the engine cannot be loaded")
         self._ready.set()
         while batch := self._take():
             self._judge(batch)
@@ -106,25 +123,18 @@ class Worker:
         return [job for job in batch if job.done.set_running_or_notify_cancel()] or self._take()
 
     def _judge(self, batch: list[Job]) -> None:
-        if self.failure is not None:
-            for job in batch:
-                job.done.set_exception(EngineError(self.failure))
-            return
         try:
-            verdicts = self._service.judge([job.prepared for job in batch])
-        except VlmJudgeError as exc:
-            self._fail(batch, exc)
+            results = self._results([job.prepared for job in batch])
         except Exception as exc:
             log.exception("judging failed")
-            self._fail(batch, EngineError(f"the judge failed: {exc}"))
-        else:
-            for job, verdict in zip(batch, verdicts, strict=True):
-                job.done.set_result(verdict)
+            reason = f"the judge failed ({type(exc).__name__}); the backend's log has the details"
+            results = [Failure(job.prepared.sample.task, reason) for job in batch]
+        for job, result in zip(batch, results, strict=True):
+            if isinstance(result, Failure):
+                log.warning("not judged: %s", result.reason)
+            job.done.set_result(result)
 
-    def _fail(self, batch: list[Job], error: VlmJudgeError) -> None:
-        """A batch that fails is tried sample by sample, so that one bad sample does not take the others with it."""
-        if len(batch) > 1:
-            for job in batch:
-                self._judge([job])
-        else:
-            batch[0].done.set_exception(error)
+    def _results(self, samples: list[Prepared]) -> list[Verdict | Failure]:
+        if self.failure is not None:
+            return [Failure(sample.sample.task, self.failure) for sample in samples]
+        return self._service.judge_each(samples)

@@ -4,7 +4,10 @@ One worker process: the model is loaded once, in that process. This is the only 
 something when imported.
 """
 
+import atexit
+
 from backend.serving import make_app
 from backend.settings import load_settings
 
-app = make_app(load_settings())
+app, _stop = make_app(load_settings())
+atexit.register(_stop)

@@ -28,7 +28,7 @@ SOURCES = {
     "human": "written by a person",
     "judge": "the judge's proposal, kept",
     "original": "the original text",
-    "missing": "null: to be fixed, and nobody has written the fix",
+    "missing": "null: nobody has written the fix, the judge alone gave no verdict, or the task has no text",
     "rejected": "null: the pair was rejected",
 }
 TYPES: dict[Kind, str] = {

@@ -119,7 +119,8 @@ def _outcome() -> tuple[Column, ...]:
         Column(
             "final_text",
             "text",
-            "The text to use; null when the pair was rejected, or is to be fixed and nobody has written the fix.",
+            "The text to use; null when the pair was rejected, when nobody has written the fix, when the judge alone "
+            "saw it and gave no verdict, or when the task has no text.",
             lambda record, _: record.final_text,
         ),
         Column(

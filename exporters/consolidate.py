@@ -10,6 +10,7 @@
 | skips only | left out, `skipped` |
 | an annotation with nothing in it that did not start from a judge's answer | left out, `empty` |
 | neither an annotation nor a judge's answer | left out, `unannotated` |
+| a prediction that only says that the task is not judged (failed, pending) | as if the judge had not answered |
 | several annotations | one row by the policy; the number and whether their verdicts agree stand beside it |
 """
 
@@ -25,6 +26,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from backend.core.label_config import LabelConfig
+from backend.core.predictions import NOT_JUDGED_SUFFIXES
 from backend.core.regions import ControlValue, Value, decode
 from backend.core.sample import role_of
 from backend.errors import ExportError
@@ -100,7 +102,7 @@ class LeftOut:
 def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Record | LeftOut:
     """The task's row, or why it has none. Raises ExportError naming the task when a result cannot be read."""
     given = [item for item in task.annotations if not item.was_cancelled and not _is_mass_created(task, item, config)]
-    annotations = sorted((item for item in given if _says_something(item)), key=_written_at)
+    annotations = sorted((item for item in given if _says_something(task, item, config)), key=_written_at)
     if annotations:
         return _annotated(task, annotations, config, policy)
     if any(item.was_cancelled for item in task.annotations):
@@ -126,14 +128,13 @@ def pseudonym(user_id: int, key: bytes) -> str:
 
 
 def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: LabelConfig, policy: Policy) -> Record:
-    answers = [_decoded(task, annotation.result, config) for annotation in annotations]
+    answers = [_answer(task, annotation, config) for annotation in annotations]
     verdicts = [verdict_of(_values(answer)) for answer in answers]
     index = _choose(verdicts, policy.several)
     annotation, human = annotations[index], answers[index]
-    start = _start(task, annotation)
-    prediction = start or _newest(task.predictions)
+    prediction = _start(task, annotation) or _newest(task.predictions)
     judge = _decoded(task, prediction.result, config) if prediction else {}
-    changed = _changed(annotation, start, judge, human)
+    changed = _changed(task, annotation, judge, human)
     decided_by: DecidedBy = "human" if changed is None else "corrected" if changed else "confirmed"
     own_text = changed is None or CORRECTED_TEXT in changed
     text, source = _final_text(task, config, human, own_text=own_text)
@@ -160,7 +161,7 @@ def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: L
 def _judged(
     task: AnnotatedTask, prediction: Prediction, judge: Mapping[str, ControlValue], config: LabelConfig
 ) -> Record:
-    text, source = _final_text(task, config, judge, own_text=False)
+    text, source = _judged_text(task, config, judge)
     return Record(
         task_id=task.id,
         images=_images(task, config),
@@ -180,9 +181,22 @@ def _judged(
     )
 
 
-def _says_something(annotation: Annotation) -> bool:
+def _says_something(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
     """False for one submitted empty that did not start from a judge's answer (there, emptying is an answer)."""
+    parent = _parent(task, annotation)
+    if parent is not None and not _is_judgement(parent):
+        return bool(_answer(task, annotation, config))
     return bool(annotation.result) or annotation.parent_prediction is not None
+
+
+def _answer(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> dict[str, ControlValue]:
+    """What the annotation says, without a notice that the task is not judged which was left in the form."""
+    said = _decoded(task, annotation.result, config)
+    parent = _parent(task, annotation)
+    if parent is None or _is_judgement(parent):
+        return said
+    own = changed_controls(_decoded(task, parent.result, config), said)
+    return {name: value for name, value in said.items() if name in own}
 
 
 def _is_mass_created(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
@@ -195,19 +209,30 @@ def _is_mass_created(task: AnnotatedTask, annotation: Annotation, config: LabelC
         return False
     if any("origin" in region for region in annotation.result):
         return False
-    start = _start(task, annotation)
-    if start is None:
+    parent = _parent(task, annotation)
+    if parent is None:
         return True
-    return not changed_controls(_decoded(task, start.result, config), _decoded(task, annotation.result, config))
+    return not changed_controls(_decoded(task, parent.result, config), _decoded(task, annotation.result, config))
 
 
-def _start(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
+def _parent(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
+    """The prediction that had filled in the form; None also when it has been deleted since."""
     return next((item for item in task.predictions if item.id == annotation.parent_prediction), None)
 
 
+def _start(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
+    """The judge's answer that the person started from."""
+    parent = _parent(task, annotation)
+    return parent if parent is not None and _is_judgement(parent) else None
+
+
+def _is_judgement(prediction: Prediction) -> bool:
+    return not (prediction.model_version or "").endswith(NOT_JUDGED_SUFFIXES)
+
+
 def _changed(
+    task: AnnotatedTask,
     annotation: Annotation,
-    start: Prediction | None,
     judge: Mapping[str, ControlValue],
     human: Mapping[str, ControlValue],
 ) -> tuple[str, ...] | None:
@@ -215,8 +240,9 @@ def _changed(
 
     When that answer has been deleted since, the regions' origins are all that is left to tell by.
     """
-    if start is not None:
-        return changed_controls(judge, human)
+    parent = _parent(task, annotation)
+    if parent is not None:
+        return changed_controls(judge, human) if _is_judgement(parent) else None
     if any(region.get("origin") in ("prediction", "prediction-changed") for region in annotation.result):
         return tuple(sorted(name for name, value in human.items() if value.origin != "prediction"))
     return None
@@ -253,6 +279,15 @@ def _final_text(
         return None, "missing"
     original = _original(task, config)
     return original, "missing" if original is None else "original"
+
+
+def _judged_text(
+    task: AnnotatedTask, config: LabelConfig, judge: Mapping[str, ControlValue]
+) -> tuple[str | None, TextSource]:
+    """The same where no person decided: without a verdict nobody has said that any text will do."""
+    if verdict_of(_values(judge)) is None:
+        return None, "missing"
+    return _final_text(task, config, judge, own_text=False)
 
 
 def _correction(values: Mapping[str, ControlValue]) -> str | None:
@@ -293,8 +328,11 @@ def _written_at(annotation: Annotation) -> tuple[datetime, int]:
 
 
 def _newest(predictions: Sequence[Prediction]) -> Prediction | None:
+    """The judge's newest answer."""
     return max(
-        predictions, key=lambda item: (item.created_at or datetime.min.replace(tzinfo=UTC), item.id), default=None
+        filter(_is_judgement, predictions),
+        key=lambda item: (item.created_at or datetime.min.replace(tzinfo=UTC), item.id),
+        default=None,
     )
 
 

@@ -75,7 +75,9 @@ class ExportSummary:
         if counts.several:
             lines.append(f"several annotations: {counts.several} rows, {counts.disagreeing} with different verdicts")
         if counts.missing_text:
-            lines.append(f"no final text, to be fixed but nobody wrote the fix: {_tasks(counts.missing_text)}")
+            lines.append(
+                f"no final text, the fix, the verdict or the text itself is missing: {_tasks(counts.missing_text)}"
+            )
         if counts.missing_images:
             lines.append(f"null image, it could not be read: {_tasks(counts.missing_images)}")
         lines.append(f"pushed to {self.address}" if self.address else f"written to {self.folder}")

@@ -61,6 +61,12 @@ class Road:
         return [dict(task) for page in self.studio.annotated_tasks(project) for task in page]
 
 
+def said(task: dict[str, Any]) -> dict[str, Any]:
+    """What the judge said about a task in each control."""
+    [prediction] = task["predictions"]
+    return {region["from_name"]: region["value"] for region in prediction["result"]}
+
+
 @contextmanager
 def open_road(label_studio: LabelStudioProcess, home: Path, engine: str = "demo") -> Iterator[Road]:
     """Draw the sample into Label Studio's files and serve the backend, until the end of the block."""

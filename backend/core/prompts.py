@@ -18,7 +18,7 @@ PROMPT_VERSION = "1"
 
 YES_NO = (Option("yes", "Yes"), Option("no", "No"))
 
-_DELIMITER = re.compile(r"<(?=\|)|(?<=\|)>|<(?=/?(?:tool_call|think|object_ref|box|quad)\b)")
+_DELIMITER = re.compile(r"<(?=\|)|(?<=\|)>|<(?=/?(?:tool_call|tool_response|think|object_ref|box|quad)\b)")
 
 
 def neutralise(text: str) -> str:

@@ -115,4 +115,6 @@ def load_rubric(path: Path) -> Rubric:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
         raise RubricError(f"cannot read the rubric {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise RubricError(f"the rubric {path} is not UTF-8 text; save it as UTF-8") from exc
     return parse_rubric(text, str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backend.core.label_config import LabelConfig
+from backend.core.label_config import LabelConfig, ObjectTag
 from backend.core.types import ImageRef, Sample, TextField, TextRole
 from backend.errors import LabelConfigError, TaskError
 
@@ -23,8 +23,13 @@ def check_config(config: LabelConfig) -> None:
     """Raise LabelConfigError when no sample can be made of any task under this config."""
     if not config.images:
         raise LabelConfigError('the label config shows no image; add <Image name="image" value="$image"/>')
-    if not any(role_of(text.name) == "candidate" for text in config.texts):
+    if candidate_object(config) is None:
         raise LabelConfigError('the label config shows no text to judge; add <Text name="caption" value="$caption"/>')
+
+
+def candidate_object(config: LabelConfig) -> ObjectTag | None:
+    """The object that shows the text being judged: the first of that role."""
+    return next((text for text in config.texts if role_of(text.name) == "candidate"), None)
 
 
 def bind(task: Mapping[str, Any], config: LabelConfig) -> Sample:
@@ -58,4 +63,6 @@ def _optional(task: str, data: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise TaskError(f"task {task}: `{key}` must be text, not {type(value).__name__}")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise TaskError(f"task {task}: `{key}` holds half a character (a lone surrogate); write it as valid UTF-8")
     return value if value.strip() else None

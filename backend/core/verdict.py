@@ -98,15 +98,30 @@ def explain(
 ) -> str:
     """Why, in a line per criterion that calls for more than accept; built from the answers, not generated."""
     by_id = {answer.question.id: answer for answer in answers}
-    lines = [
-        line
+    lines = {
+        criterion.id: line
         for criterion in rubric.criteria
         if (answer := by_id.get(criterion.id)) is not None
         and (line := _line(criterion, answer, spans, features)) is not None
-    ]
+    }
+    said = list(lines.values())
+    missing = [(feature.text, feature.support_prob) for feature in features if feature.support_prob < SUPPORTED]
+    if spans and "consistency" not in lines:
+        said.append("Doubtful: " + _named([(span.text, span.support_prob) for span in spans], "not supported"))
+    if missing and not any(criterion.needs == "requested" and criterion.id in lines for criterion in rubric.criteria):
+        said.append("Doubtful: " + _named(missing, "not found"))
     if decision is None:
-        lines.append("The judge gives no verdict; please decide yourself.")
-    return "\n".join(lines) or "The judge found nothing against it."
+        said.append("The judge gives no verdict; please decide yourself.")
+    elif decision != "accept" and not said:
+        said.append(_weakest(rubric, [answer for answer in answers if isinstance(answer, Scored)]))
+    return "\n".join(said) or "The judge found nothing against it."
+
+
+def _weakest(rubric: Rubric, answers: Sequence[Scored]) -> str:
+    """Names the criterion that is likeliest not to call for accept, when no single one says so outright."""
+    by_id = {criterion.id: criterion for criterion in rubric.criteria}
+    prob, title = max((1 - _share(by_id[a.question.id], a, ("accept",)), by_id[a.question.id].title) for a in answers)
+    return f"No single criterion fails, together they are too doubtful; most of all: {title} (p = {prob:.2f})."
 
 
 def _line(criterion: Criterion, answer: Answer, spans: Sequence[Span], features: Sequence[Feature]) -> str | None:

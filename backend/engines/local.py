@@ -1,4 +1,9 @@
-"""Runs a Qwen-VL model in this process with transformers and reads answers from its logits after one prefill."""
+"""Runs a Qwen-VL model in this process with transformers and reads answers from its logits after one prefill.
+
+Tokenizer and image processor are loaded apart rather than by AutoProcessor: that one wants a video processor, which
+wants torchvision, of which there is no build for every machine. What a processor would do, repeating each image
+placeholder as often as the image's patches ask for, is done here, and a test holds it against the plain road.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +29,10 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cuda", "cpu"]
 
-_BROKEN_TRANSFORMERS = (((4, 54), (4, 57)), ((5, 4), (5, 5, 4)))
-"""Half-open version ranges in which still images or text get wrong positions in Qwen2.5-VL."""
+_MIB = 2**20
+
+_OLDEST_TRANSFORMERS = (5, 5, 4)
+"""Earlier ones place the tokens of Qwen2.5-VL's images wrongly, or do not know `mm_token_type_ids`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class LocalEngine:
                 "max_pixels": str(self._max_pixels),
                 "torch": _version("torch"),
                 "transformers": _version("transformers"),
+                "torchvision": _version("torchvision"),
             },
         )
 
@@ -105,6 +113,7 @@ class LocalEngine:
             return
         refuse_broken_transformers(_version("transformers"))
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
         from backend.engines.vision import linear_patch_embedding, register
@@ -122,8 +131,9 @@ class LocalEngine:
                 revision=self._revision,
                 dtype=torch.bfloat16 if self._device == "cuda" else torch.float32,
                 attn_implementation="sdpa",
+                device_map="auto" if self._device == "cuda" and torch.cuda.device_count() > 1 else self._device,
             )
-        except (OSError, ValueError, ImportError) as exc:
+        except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as exc:
             raise EngineError(f"cannot load the model {self._source}: {_first_line(exc)}") from exc
         if self._max_pixels is not None:
             size = dict(self._image_processor.size)
@@ -132,13 +142,16 @@ class LocalEngine:
         if getattr(model.config.vision_config, "fullatt_block_indexes", None) is not None:
             model.set_attn_implementation({"vision_config": register()})
             linear_patch_embedding(model.model.visual)
-        self._model = model.to(self._device).eval()
+        self._model = model.eval()
 
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """Answers from one forward pass over all requests, each packed as prefix and branches."""
         self.load()
         packed = [self.pack(request) for request in requests]
-        logprobs = self._forward(packed)
+        try:
+            logprobs = self._forward(packed)
+        except RuntimeError as exc:
+            raise EngineError(f"the model failed on {len(packed)} samples at once: {_first_line(exc)}") from exc
         answers, at = [], 0
         for request, row in zip(requests, packed, strict=True):
             part = logprobs[at : at + len(row.branch_ids)]
@@ -271,24 +284,28 @@ def _pick_device(device: Device) -> Literal["cuda", "cpu"]:
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a model folder's files; weights over 64 MiB count by name and size."""
+    """SHA-256 over the names, sizes and bytes of a model folder's files; of large ones the first and last MiB."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
         if path.is_file() and path.suffix in (".json", ".jinja", ".safetensors", ".txt"):
             size = path.stat().st_size
             digest.update(f"{path.name}:{size}:".encode())
-            if size <= 64 * 2**20:
-                digest.update(path.read_bytes())
+            with path.open("rb") as file:
+                if size <= 64 * _MIB:
+                    digest.update(file.read())
+                else:
+                    digest.update(file.read(_MIB))
+                    file.seek(-_MIB, os.SEEK_END)
+                    digest.update(file.read())
     return digest.hexdigest()
 
 
 def refuse_broken_transformers(installed: str) -> None:
     """Raise EngineError for a transformers version that computes wrong positions for Qwen2.5-VL."""
     parts = tuple(int(part) for part in installed.split(".")[:3] if part.isdigit())
-    for first, fixed in _BROKEN_TRANSFORMERS:
-        if first <= parts < fixed:
-            good = ".".join(str(part) for part in fixed)
-            raise EngineError(f"transformers {installed} places image tokens wrongly; install {good} or newer")
+    if parts < _OLDEST_TRANSFORMERS:
+        oldest = ".".join(str(part) for part in _OLDEST_TRANSFORMERS)
+        raise EngineError(f"transformers {installed} places image tokens wrongly; install {oldest} or newer")
 
 
 def _version(package: str) -> str:

@@ -128,13 +128,15 @@ def test_every_task_gets_an_entry_in_order_whatever_is_wrong_with_it(backend: Ba
         for entry in results
     ]
     assert said[1] == "Not judged: task 2, `image`: nowhere cannot be had; check the address"
-    assert said[2] == "Not judged: the model cannot read this one"
+    assert said[2] == "Not judged: task 3: the model cannot read this one"
     assert said[3] == "Not judged: task 4 has no text to judge in `caption`; give it one or delete the task"
     assert said[5] == "Not judged: task without id has no `data` object"
     for index in (0, 6):
         assert {r["from_name"] for r in results[index]["result"]} >= {"visual_realism", "text_accuracy", "consistency"}
         assert 0 < results[index]["score"] <= 1
-    assert {entry["model_version"] for entry in results} == {backend.service.fingerprint}
+    fingerprint, failed = backend.service.fingerprint, f"{backend.service.fingerprint}-failed"
+    versions = [fingerprint, failed, failed, failed, failed, failed, fingerprint]
+    assert [entry["model_version"] for entry in results] == versions
 
 
 def test_the_answer_comes_by_the_deadline_and_the_rest_is_there_next_time(backend: Backend) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,8 +18,10 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.errors import SettingsError
 from backend.interfaces import default_label_config
 from backend.label_studio_server import free_port, stop_group, wait_until_healthy
+from backend.serving import refuse_unusable_address
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "page.png")
 
@@ -101,3 +104,56 @@ def test_sigterm_ends_it_cleanly(served: tuple[subprocess.Popen[bytes], str, Pat
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
     assert "Traceback" not in log.read_text()
+    assert sorted(path.name for path in log.parent.iterdir()) == ["log", "s.sqlite"], "the store was not closed"
+
+
+def refused(tmp_path: Path, *arguments: str, **variables: str) -> str:
+    """What `vlm-judge serve` says when it does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "backend.cli", "serve", "--port", "0", "--engine", "scripted", *arguments],
+        env={**os.environ, "VLM_JUDGE_STORE": str(tmp_path / "s.sqlite"), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, f"{done.stdout}\n{done.stderr}"
+    return done.stderr
+
+
+def test_a_rubric_that_is_not_there_is_told_plainly(tmp_path: Path) -> None:
+    missing = tmp_path / "rubric.yaml"
+    said = refused(tmp_path, "--rubric", str(missing))
+    assert said == f"Error: cannot read the rubric {missing}: No such file or directory\n"
+
+
+def test_a_store_that_cannot_be_opened_is_told_plainly(tmp_path: Path) -> None:
+    store = tmp_path / "missing" / "s.sqlite"
+    said = refused(tmp_path, VLM_JUDGE_STORE=str(store))
+    assert said == (
+        f"Error: cannot keep verdicts in {store}: unable to open database file; "
+        "name another file with VLM_JUDGE_STORE\n"
+    )
+
+
+def test_a_model_for_an_engine_that_has_its_own_is_told_plainly(tmp_path: Path) -> None:
+    said = refused(tmp_path, "--model", "some/model")
+    assert said == (
+        "Error: --model (VLM_JUDGE_MODEL): the scripted engine has a judge of its own; "
+        "add --engine local, or leave it out\n"
+    )
+
+
+def test_a_port_that_is_taken_is_told_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refused(tmp_path, "--port", str(port))
+    assert said == f"Error: port {port} is taken; choose another with --port\n"
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"cannot listen on 192\.0\.2\.1, port 9090: .*--host"):
+        refuse_unusable_address("192.0.2.1", 9090)
+
+
+def test_any_free_port_is_let_through() -> None:
+    refuse_unusable_address("127.0.0.1", 0)

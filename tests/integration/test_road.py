@@ -14,7 +14,7 @@ from backend.core.rubric import load_rubric
 from backend.engines.demo.engine import RUBRIC
 from backend.engines.demo.evaluate import true_decision
 from backend.engines.demo.sample import sample_items
-from tests.road import TASKS, Road
+from tests.road import TASKS, Road, said
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +27,15 @@ def retrieved(road: Road) -> int:
 
 @pytest.fixture(scope="module")
 def judged(road: Road) -> int:
-    """A project that was judged in bulk."""
+    """A project that was judged in bulk, in two runs."""
     project = road.create("Road in bulk")
+    printed = road.run("judge", "--project", str(project), "--limit", "5").stdout
+    assert printed.startswith("5 tasks = 5 judged and stored + 0 judged before + 0 failed (judge demo-")
     printed = road.run("judge", "--project", str(project)).stdout
-    assert printed.startswith(f"{TASKS} tasks = {TASKS} judged and stored + 0 judged before + 0 failed (judge demo-")
+    assert printed.startswith(
+        f"{TASKS} tasks = {TASKS - 5} judged and stored + 5 judged before + 0 failed (judge demo-"
+    )
     return project
-
-
-def said(task: dict[str, Any]) -> dict[str, Any]:
-    """What the judge said in each control."""
-    [prediction] = task["predictions"]
-    return {region["from_name"]: region["value"] for region in prediction["result"]}
 
 
 def test_the_button_stores_one_prediction_per_task(road: Road, retrieved: int) -> None:

@@ -24,6 +24,7 @@ from backend.label_studio_server import LabelStudioOptions, LabelStudioProcess, 
 from backend.projects import ProjectSpec, create_project
 from backend.settings import Settings
 from backend.studio import Project, Studio, Tab
+from backend.studio_types import Imported
 
 CONFIG = (Path(__file__).parents[2] / "label_config.xml").read_text().strip()
 VERSION = "scripted-0123456789ab"
@@ -210,7 +211,7 @@ class TestProjects:
 class TestTasksAndPredictions:
     def test_pages_hold_every_task_once_with_its_versions(self, studio: Studio, project: Project) -> None:
         ids = studio.import_tasks(project.id, _tasks(25))
-        assert studio.import_predictions(project.id, [_prediction(ids[3], "fix", 0.5)]) == 1
+        assert studio.import_predictions(project.id, [_prediction(ids[3], "fix", 0.5)]) == Imported(1)
         pages = list(studio.pages(project.id, page_size=10))
         assert [len(page) for page in pages] == [10, 10, 5]
         tasks = list(chain(*pages))
@@ -257,8 +258,9 @@ class TestTasksAndPredictions:
     def test_an_invalid_prediction_is_named_and_the_others_stored(self, studio: Studio, project: Project) -> None:
         first, second = studio.import_tasks(project.id, _tasks(2))
         wrong = _prediction(second, "perhaps", 0.5)
-        with pytest.raises(StudioError, match=rf"stored 1 of 2 predictions .* left out: task {second}: "):
-            studio.import_predictions(project.id, [_prediction(first, "fix", 0.5), wrong])
+        done = studio.import_predictions(project.id, [_prediction(first, "fix", 0.5), wrong])
+        assert (done.stored, [task for task, _ in done.dropped]) == (1, [second])
+        assert "perhaps" in done.dropped[0][1]
         assert [task.model_versions for page in studio.pages(project.id) for task in page] == [{VERSION}, set()]
 
     def test_meta_of_a_region_survives(self, studio: Studio, project: Project) -> None:

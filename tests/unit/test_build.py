@@ -20,7 +20,7 @@ from backend.studio import Project
 from exporters.build import SplitWriter
 from exporters.columns import columns_of, features_of
 from exporters.consolidate import Policy, Record, pseudonym
-from exporters.export import ExportSummary, write_export
+from exporters.export import ExportSummary, Progress, write_export
 from exporters.folder import MARKER, fresh_folder
 from exporters.pictures import PictureReader, picture_of
 
@@ -111,10 +111,12 @@ class Pages:
             yield self._tasks[start : start + 2]
 
 
-def export(out: Path, *tasks: Any, allow_missing: bool = False, title: str = "Dots") -> ExportSummary:
+def export(
+    out: Path, *tasks: Any, allow_missing: bool = False, title: str = "Dots", progress: Progress | None = None
+) -> ExportSummary:
     project = Project(1, title, XML, "", len(tasks))
     reader = PictureReader(ImageLoader(Settings()), allow_missing=allow_missing)
-    return write_export(project, Pages(*tasks), reader, out, policy=Policy(annotator_key=b"key"))
+    return write_export(project, Pages(*tasks), reader, out, policy=Policy(annotator_key=b"key"), progress=progress)
 
 
 def load(folder: Path, cache: Path) -> Any:
@@ -238,7 +240,7 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
         "left out, every annotator skipped it: task 5",
         "left out, nobody annotated it and no judge has answered: task 7",
         "several annotations: 1 rows, 0 with different verdicts",
-        "no final text, to be fixed but nobody wrote the fix: task 6",
+        "no final text, the fix, the verdict or the text itself is missing: task 6",
         f"written to {tmp_path / 'out'}",
         "",
         "from datasets import load_dataset",
@@ -364,6 +366,12 @@ def test_a_failing_export_leaves_the_earlier_one(tmp_path: Path) -> None:
         export(tmp_path / "out", *BROKEN)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_progress_is_told_out_of_all_tasks_with_those_left_out(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    export(tmp_path / "out", *TASKS[3:], progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ def test_a_title_cannot_break_the_metadata_or_the_page() -> None:
         "\n| `verdict` | 2 |\n| `consistency` | 1 |\n",
         "\n| `human_consistency` | int8 | The person's stars from 1 to 5 for `consistency`. |\n",
         "(1 of them with different verdicts)",
+        "\n| `missing` | null: nobody has written the fix, the judge alone gave no verdict, or the task has no text "
+        "| 1 |\n",
+        "\n  and where neither a person decided nor the judge gave a verdict.\n",
     ],
 )
 def test_it_says(passage: str) -> None:

@@ -76,6 +76,15 @@ def record(outcome: Record | LeftOut) -> Record:
 
 
 FIX_VALUES = {value.control: value.value for value in FIX}
+NOTICE = (ControlValue("rationale", "TextArea", "Not judged: the image cannot be read."),)
+
+
+def failed(number: int = 1, hour: int = 1) -> Prediction:
+    return Prediction(number, regions(NOTICE, None), None, "judge-1-failed", moment(hour))
+
+
+def pending(number: int = 1, hour: int = 1) -> Prediction:
+    return Prediction(number, (), None, "judge-1-pending", moment(hour))
 
 
 def test_an_untouched_submit_is_confirmed() -> None:
@@ -183,6 +192,61 @@ def test_a_judge_alone_is_a_row_without_human_values() -> None:
 )
 def test_left_out(annotations: tuple[Annotation, ...], predictions: tuple[Prediction, ...], reason: str) -> None:
     assert consolidate(task(annotations, *predictions), CONFIG, POLICY) == LeftOut(3, reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unjudged", [failed(), pending()])
+@pytest.mark.parametrize(
+    ("annotations", "reason"),
+    [
+        ((), "unannotated"),
+        ((annotation((), was_cancelled=True),), "skipped"),
+        ((annotation(()),), "empty"),
+    ],
+)
+def test_left_out_as_not_judged(unjudged: Prediction, annotations: tuple[Annotation, ...], reason: str) -> None:
+    assert consolidate(task(annotations, unjudged), CONFIG, POLICY) == LeftOut(3, reason)  # type: ignore[arg-type]
+
+
+def test_a_notice_that_was_only_submitted_or_mass_created_is_nobodys_answer() -> None:
+    assert consolidate(task((annotation(NOTICE),), failed()), CONFIG, POLICY) == LeftOut(3, "empty")
+    assert consolidate(task((mass_created(NOTICE),), failed()), CONFIG, POLICY) == LeftOut(3, "unannotated")
+    assert consolidate(task((mass_created(()),), pending()), CONFIG, POLICY) == LeftOut(3, "unannotated")
+
+
+@pytest.mark.parametrize("unjudged", [failed(), pending()])
+def test_who_started_from_no_judgement_decided_alone(unjudged: Prediction) -> None:
+    left = NOTICE if unjudged.result else ()
+    row = record(consolidate(task((annotation((*ACCEPT, *left)),), unjudged), CONFIG, POLICY))
+    assert (row.decided_by, row.corrected_controls) == ("human", None)
+    assert (row.judge, row.judge_confidence, row.fingerprint) == (None, None, None)
+    assert row.human == {"consistency": 5, "verdict": ("accept",)}
+    assert (row.final_text, row.final_text_source) == ("a green square", "original")
+
+
+def test_a_rationale_written_over_the_notice_is_the_persons() -> None:
+    written = ControlValue("rationale", "TextArea", "all there")
+    row = record(consolidate(task((annotation((*ACCEPT, written)),), failed()), CONFIG, POLICY))
+    assert row.human == {"consistency": 5, "verdict": ("accept",), "rationale": "all there"}
+
+
+@pytest.mark.parametrize("unjudged", [failed(2, 2), pending(2, 2)])
+def test_an_older_judgement_wins_over_a_newer_prediction_that_is_none(unjudged: Prediction) -> None:
+    alone = record(consolidate(task((), prediction(FIX), unjudged), CONFIG, POLICY))
+    assert (alone.decided_by, alone.judge, alone.fingerprint) == ("judge only", FIX_VALUES, "judge-1")
+    started = annotation(ACCEPT, parent_prediction=2)
+    row = record(consolidate(task((started,), prediction(FIX), unjudged), CONFIG, POLICY))
+    assert (row.decided_by, row.corrected_controls, row.judge) == ("human", None, FIX_VALUES)
+
+
+@pytest.mark.parametrize("values", [FIX, ACCEPT])
+def test_a_judge_alone_without_a_verdict_gives_no_final_text(values: tuple[ControlValue, ...]) -> None:
+    unscored = changed(values, verdict=None)
+    row = record(consolidate(task((), prediction(unscored)), CONFIG, POLICY))
+    assert (row.final_text, row.final_text_source, row.decided_by) == (None, "missing", "judge only")
+    assert (row.human, row.judge) == (None, {value.control: value.value for value in unscored})
+    tally = Tally()
+    tally.add(row)
+    assert (tally.counts().missing_text, tally.counts().verdicts) == ((3,), {"none": 1})
 
 
 def test_a_skip_beside_an_annotation_does_not_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.core.verdict import DECISIONS
+from backend.core.types import DECISIONS
 from backend.engines.demo.engine import MODEL, demo_engine
 from backend.engines.demo.evaluate import CARD, held_out, measure, true_decision
 from backend.engines.demo.examples import CORRUPTIONS

@@ -1,10 +1,13 @@
-"""README and docs say what the product does; `UPDATE_DOCS=1 make test` writes the generated page anew."""
+"""README, docs, Makefile and commands agree; `UPDATE_DOCS=1 make test` writes the generated page anew."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -12,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from backend.cli import main
+from backend.projects import read_tasks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,3 +86,57 @@ def test_every_module_in_the_readmes_map_exists_and_none_is_left_out() -> None:
 def test_links_and_pictures_in_the_readme_are_there() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert [target for target in targets if not target.startswith("http") and not (ROOT / target).exists()] == []
+
+
+def make_browser(**variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CHROMIUM", "MAKE", "MFLAGS"))
+    }
+    return subprocess.run(
+        ["make", "-s", "browser"],
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_browser_named_by_chromium_must_be_there(tmp_path: Path) -> None:
+    done = make_browser(CHROMIUM=str(tmp_path / "none"))
+    assert done.returncode != 0
+    assert done.stdout == f"CHROMIUM is {tmp_path / 'none'}, which is not there or cannot be run\n"
+    assert make_browser(CHROMIUM="/bin/sh").returncode == 0
+
+
+@pytest.mark.parametrize("name", [None, "chromium", "chromium-browser", "google-chrome"])
+def test_the_browser_is_looked_for_under_its_names(tmp_path: Path, name: str | None) -> None:
+    """The path has nothing else: no apt-get either, so that nothing is installed."""
+    for tool in ("make", "bash", "id"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    if name:
+        (tmp_path / name).symlink_to("/bin/sh")
+    done = make_browser(PATH=str(tmp_path))
+    wanted = "" if name else "The browser tests need Chromium: install it, or set CHROMIUM to where it is\n"
+    assert (done.stdout, done.returncode == 0) == (wanted, name is not None)
+
+
+@pytest.mark.parametrize("option", ["--tasks", "--config"])
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLM_JUDGE_STORE", str(tmp_path / "s.sqlite"))
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0" * 40)
+    file = tmp_path / "latin.json"
+    file.write_bytes('[{"caption": "Löwe"}]'.encode("latin-1"))
+    done = CliRunner().invoke(
+        main, ["project", "create", "--title", "T", "--engine", "scripted", option, str(file)], prog_name="vlm-judge"
+    )
+    assert (done.exit_code, done.stderr) == (1, f"Error: {file} is not in UTF-8 (byte 16); save it as UTF-8\n")
+
+
+def test_tasks_are_read_as_a_list_or_by_line_with_a_byte_order_mark(tmp_path: Path) -> None:
+    tasks = ({"data": {"caption": "A line\u2028and another"}}, {"data": {"caption": "Löwe"}})
+    lines = "\r\n".join(json.dumps(task["data"], ensure_ascii=False) for task in tasks)
+    for name, text in (("list.json", json.dumps(tasks)), ("lines.jsonl", f"{lines}\r\n\r\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig", newline="")
+        assert read_tasks(tmp_path / name) == tasks

@@ -99,7 +99,10 @@ def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None
         ("a cat", 0.9),
         ("a green bird", 0.1),
     ]
-    assert verdict.evidence.rationale == "Image-text consistency 3 of 5: “green” is not supported (p = 0.10)."
+    assert verdict.evidence.rationale == (
+        "Image-text consistency 3 of 5: “green” is not supported (p = 0.10).\n"
+        "Doubtful: “a green bird” is not found (p = 0.10)."
+    )
 
 
 def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> None:
@@ -154,7 +157,7 @@ def test_one_bad_task_fails_alone_and_says_why(store: VerdictStore) -> None:
 def test_a_failed_task_gets_an_empty_form_with_the_reason(store: VerdictStore) -> None:
     judge = service(store)
     made = judge.predict(judge.failed(Failure("2", "the image is gone")), CONFIG)
-    assert made["score"] == 0.0
+    assert (made["score"], made["model_version"]) == (0.0, f"{judge.fingerprint}-failed")
     assert [(r["from_name"], r["value"]) for r in made["result"]] == [
         ("rationale", {"text": ["Not judged: the image is gone"]})
     ]

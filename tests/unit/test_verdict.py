@@ -83,6 +83,25 @@ def test_nothing_wrong_is_said_in_words() -> None:
     assert verdict.evidence.rationale == "The judge found nothing against it."
 
 
+def test_doubts_are_named_even_when_every_single_answer_accepts() -> None:
+    # accept = .55 * .6 = .33, reject = 1 - .55 * .6 = .67: rejected although both criteria lean to accept
+    answers = [scored(RUBRIC, 0, 0.45, 0.0, 0.55), scored(RUBRIC, 1, 0.4, 0.6)]
+    verdict = make_verdict(RUBRIC, answers, [], [], "j")
+    assert verdict.decision == "reject"
+    assert verdict.evidence.rationale == (
+        "No single criterion fails, together they are too doubtful; most of all: Consistency (p = 0.45)."
+    )
+
+
+def test_evidence_against_an_accepted_sample_is_said() -> None:
+    answers = [scored(RUBRIC, 0, 0.0, 0.0, 1.0), scored(RUBRIC, 1, 0.0, 1.0)]
+    verdict = make_verdict(RUBRIC, answers, [Span(0, 1, "x", 0.4)], [Feature("a dog", 0.3)], "j")
+    assert verdict.decision == "accept"
+    assert verdict.evidence.rationale == (
+        "Doubtful: “x” is not supported (p = 0.40).\nDoubtful: “a dog” is not found (p = 0.30)."
+    )
+
+
 def test_an_unscored_criterion_leaves_the_decision_to_a_person() -> None:
     question = RUBRIC.question(RUBRIC.criteria[1])
     verdict = make_verdict(RUBRIC, [scored(RUBRIC, 0, 0.0, 0.0, 1.0), Unscored(question, "too dark")], [], [], "j")

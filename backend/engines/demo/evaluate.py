@@ -18,7 +18,7 @@ from pathlib import Path
 from backend.core.prompts import claim_question, render_fields
 from backend.core.rubric import Rubric
 from backend.core.types import DECISIONS, Answer, Scored
-from backend.core.verdict import decision_probs
+from backend.core.verdict import make_verdict
 from backend.engines.base import Engine, JudgeRequest
 from backend.engines.demo.architecture import text_fields
 from backend.engines.demo.engine import MODEL, demo_engine
@@ -116,17 +116,23 @@ def _condition_scores(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def _overall(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
+    """Claims on undamaged boards, and verdicts by the product's own rule: one that it leaves open counts as wrong."""
     claims: tuple[list[float], list[float]] = ([], [])
     hits = 0
     for item in judged:
-        criteria = [a for a in item.answers if isinstance(a, Scored) and not a.question.id.startswith("claim:")]
-        probs = decision_probs(rubric, criteria)
-        hits += max(DECISIONS, key=lambda name: probs[name]) == true_decision(item.example, rubric)
+        criteria = [answer for answer in item.answers if not answer.question.id.startswith("claim:")]
+        hits += make_verdict(rubric, criteria, (), (), "").decision == true_decision(item.example, rubric)
         if item.condition == "clean":
-            asked = [a for a in item.answers if isinstance(a, Scored) and a.question.id.startswith("claim:")]
+            asked = [answer for answer in item.answers if answer.question.id.startswith("claim:")]
             for claim, answer in zip(item.example.claims, asked, strict=True):
-                claims[0 if claim.holds else 1].append(answer.prob("yes"))
-    return {"single claims": _auroc(*claims), "verdict accuracy": hits / len(judged)}
+                if isinstance(answer, Scored):
+                    claims[0 if claim.holds else 1].append(answer.prob("yes"))
+    answers = [answer for item in judged for answer in item.answers]
+    return {
+        "single claims": _auroc(*claims),
+        "verdict accuracy": hits / len(judged),
+        "unscored answers": sum(not isinstance(answer, Scored) for answer in answers) / len(answers),
+    }
 
 
 def _auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -157,7 +163,7 @@ parts missing. It answers one token per question: the four criteria of its rubri
 claim and word of a text. It understands only the wording of `rubric.yaml`, and was not trained to write.
 
 `python -m backend.engines.demo.train` trains it again from its seed in two stages (its docstring says how), on a GPU
-where there is one. These weights come from two CPU cores; arithmetic in another order gives slightly other weights.
+where there is one. These weights were trained on a CPU; arithmetic in another order gives slightly other weights.
 
 ## Held-out results
 
@@ -178,6 +184,7 @@ the expected value of the criterion that should see it. For wrong texts the pict
 |---|---|
 | AUROC of single claims, supported against not | {claims:.3f} |
 | accuracy of the verdict (accept, fix, reject) | {verdicts:.3f} |
+| share of answers that could not be scored | {unscored:.4f} |
 
 Weights: SHA-256 of the model folder `{digest}`.
 """
@@ -196,6 +203,7 @@ def card(figures: dict[str, float], count: int, parameters: int, digest: str) ->
         pictures=rows(CONDITIONS[1:]),
         claims=figures["single claims"],
         verdicts=figures["verdict accuracy"],
+        unscored=figures["unscored answers"],
         digest=digest,
     )
 

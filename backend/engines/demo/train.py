@@ -6,6 +6,10 @@ finds things only in features that already live among its words. Then the tower 
 language model learns to judge: for every example the rubric's criteria, each claim and some words,
 all packed behind one prefix as the engine packs them. Where a caption is right it also learns to
 write it, which teaches it to look long before yes and no alone would.
+
+`--resume DIR` skips the first stage and goes on from a model folder, with other boards for another `--seed`. Claims
+about the printed word, right or wrong by the toss of a coin, are then asked beside those of the caption: they are what
+is learned last.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from backend.engines.demo.architecture import (
     text_fields,
     training_texts,
 )
-from backend.engines.demo.examples import Corruption, Example, make_example
+from backend.engines.demo.examples import Claim, Corruption, Example, make_example
 from backend.engines.demo.world import (
     COLOURS,
     REALISM,
@@ -44,7 +48,9 @@ from backend.engines.demo.world import (
     WORDS,
     Condition,
     Scene,
+    Statement,
     draw,
+    phrase,
     random_scene,
 )
 from backend.engines.messages import split_prompt
@@ -124,6 +130,10 @@ def make_board(scene: Scene, rng: random.Random, processor: Any) -> Board:
     return Board(scene, patches.clip(0, 255).round().astype(np.uint8))
 
 
+TrainingPair = tuple[int, Example, tuple[Claim, ...]]
+"""Index of a board, its caption, and claims to ask about besides."""
+
+
 class Examples:
     """Turns boards into packed rows of questions with known answers."""
 
@@ -147,7 +157,9 @@ class Examples:
             self._known[text] = self._tokenizer(text).input_ids
         return self._known[text]
 
-    def questions(self, example: Example, rng: random.Random) -> list[tuple[Question, str, float]]:
+    def questions(
+        self, example: Example, probes: tuple[Claim, ...], rng: random.Random
+    ) -> list[tuple[Question, str, float]]:
         """Questions with the token that answers them and their weight in the loss, most important first."""
         levels = {
             "visual_realism": example.realism,
@@ -164,7 +176,7 @@ class Examples:
         checks = [*example.claims, *example.features]
         rng.shuffle(checks)
         checks.sort(key=lambda claim: claim.holds)
-        for number, claim in enumerate(checks[:5]):
+        for number, claim in enumerate((*probes, *checks[: 5 - len(probes)])):
             answer = "Yes" if claim.holds else "No"
             asked.append((claim_question(number, self._rubric.checks.claim, claim.text), answer, 1.0))
         asked += self._words(example, rng)
@@ -185,7 +197,7 @@ class Examples:
             for i, word in enumerate(chosen)
         ]
 
-    def batch(self, pairs: list[tuple[int, Example]], rng: random.Random) -> Batch:
+    def batch(self, pairs: list[TrainingPair], rng: random.Random) -> Batch:
         """Pack the examples; questions that no longer fit into the row's length are left out."""
         import torch
 
@@ -196,10 +208,10 @@ class Examples:
         prefix_lens = np.zeros(size, dtype=np.int64)
         answers: list[tuple[int, int, int, float]] = []
         captions: list[tuple[int, int]] = []
-        for row, (_, example) in enumerate(pairs):
+        for row, (_, example, probes) in enumerate(pairs):
             prefix = self._tokenizer(self._head + render_fields(text_fields(example))).input_ids
             used, branches = len(prefix), []
-            for question, answer, weight in self.questions(example, rng):
+            for question, answer, weight in self.questions(example, probes, rng):
                 branch = self._ids(question.text + self._tail)
                 if used + len(branch) <= self._length:
                     branches.append((branch, self._ids(answer)[0], weight))
@@ -215,7 +227,7 @@ class Examples:
         rows, columns, tokens, weights = zip(*answers, strict=True)
         caption_rows, caption_columns = zip(*captions, strict=True) if captions else ((), ())
         return Batch(
-            boards=torch.tensor([index for index, _ in pairs]),
+            boards=torch.tensor([index for index, _, _ in pairs]),
             ids=torch.from_numpy(ids),
             segments=torch.from_numpy(segments),
             offsets=torch.from_numpy(offsets),
@@ -348,26 +360,33 @@ def learning_rate(step: int, steps: int, peak: float, warm: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
 
 
-def training_pairs(boards: list[Board], rng: random.Random, size: int) -> list[tuple[int, Example]]:
+def training_pairs(boards: list[Board], rng: random.Random, size: int, probing: bool) -> list[TrainingPair]:
     """Indices of random boards, each with a fresh caption; the shares of corruptions are `CORRUPTION_SHARES`."""
     kinds, shares = tuple(CORRUPTION_SHARES), tuple(CORRUPTION_SHARES.values())
-    pairs: list[tuple[int, Example]] = []
+    pairs: list[TrainingPair] = []
     while len(pairs) < size:
         index = rng.randrange(len(boards))
         example = make_example(boards[index].scene, rng.choices(kinds, shares)[0], rng)
         if example:
-            pairs.append((index, example))
+            pairs.append((index, example, _probes(boards[index].scene, rng) if probing else ()))
     return pairs
 
 
-def batches(source: Examples, boards: list[Board], seed: int, size: int, device: Any) -> Iterator[Batch]:
+def _probes(scene: Scene, rng: random.Random) -> tuple[Claim, ...]:
+    """A claim about the printed word, true half the time."""
+    holds = rng.random() < 0.5
+    word = scene.word if holds else rng.choice([word for word in WORDS if word != scene.word])
+    return (Claim(phrase(Statement("word", word=word), rng.randrange(3)), holds),)
+
+
+def batches(source: Examples, boards: list[Board], seed: int, size: int, device: Any, probing: bool) -> Iterator[Batch]:
     """Endless batches, made one ahead in a thread of their own."""
     from concurrent.futures import ThreadPoolExecutor
 
     rng = random.Random(seed)
 
     def build() -> Batch:
-        batch = source.batch(training_pairs(boards, rng, size), rng)
+        batch = source.batch(training_pairs(boards, rng, size, probing), rng)
         return Batch(*(getattr(batch, name).to(device) for name in Batch.__slots__))
 
     with ThreadPoolExecutor(1) as pool:
@@ -387,6 +406,7 @@ def main(argv: list[str] | None = None) -> None:
     """Train, saving the model every `--save-every` steps and at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "model")
+    parser.add_argument("--resume", type=Path, help="a model folder to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--boards", type=int, default=16_000)
     parser.add_argument("--warm-up-steps", type=int, default=700)
@@ -402,14 +422,19 @@ def main(argv: list[str] | None = None) -> None:
 def train(options: argparse.Namespace) -> None:
     """Both stages, on a GPU where there is one."""
     import torch
-    from transformers import Qwen2_5_VLForConditionalGeneration
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
     torch.manual_seed(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rubric = load_rubric(RUBRIC)
-    tokenizer, processor = build_tokenizer(training_texts(rubric, options.seed, 6_000)), build_image_processor()
-    model: Any = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer))
-    torch.nn.init.normal_(model.model.language_model.embed_tokens.weight, std=1.0)
+    processor = build_image_processor()
+    if options.resume:
+        tokenizer: Any = AutoTokenizer.from_pretrained(options.resume)
+        model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(options.resume, dtype=torch.float32)
+    else:
+        tokenizer = build_tokenizer(training_texts(rubric, options.seed, 6_000))
+        model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer))
+        torch.nn.init.normal_(model.model.language_model.embed_tokens.weight, std=1.0)
     model.set_attn_implementation({"vision_config": register()})
     linear_patch_embedding(model.model.visual)
     model.to(device).train()
@@ -418,7 +443,8 @@ def train(options: argparse.Namespace) -> None:
     _say(f"{sum(p.numel() for p in model.parameters()):,} parameters on {device}; drawing {options.boards:,} boards")
     boards = draw_boards(options.seed + 1, options.boards, processor)
     source = Examples(tokenizer, rubric, options.length)
-    _warm_up(model, tokenizer, processor, boards, options, device)
+    if not options.resume:
+        _warm_up(model, tokenizer, processor, boards, options, device)
     features = all_features(model, processor, boards, device)
     _judge(model, boards, features, source, options, lambda: save(model, tokenizer, processor, options.out))
     save(model, tokenizer, processor, options.out)
@@ -464,7 +490,7 @@ def _judge(
     learned = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
     optimizer = torch.optim.AdamW(learned, betas=(0.9, 0.98), weight_decay=0.05)
     running, began = [0.0, 0.0], time.monotonic()
-    stream = batches(source, boards, options.seed + 3, options.batch, device)
+    stream = batches(source, boards, options.seed + 3, options.batch, device, probing=options.resume is not None)
     for step, batch in zip(range(options.steps), stream, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, options.steps, options.peak, 150)
