@@ -173,6 +173,7 @@ class JudgeService:
             word_question(number, index, self.rubric.checks.word, word.text, claims[number].text)
             for number in _doubted_claims(answers)
             for index, word in enumerate(split_words(claims[number]))
+            if word.text.lower() not in self.rubric.checks.skip_words
         ][:MOST_WORDS]
         return self._ask(item, questions)
 

@@ -55,6 +55,8 @@ class Checks(_Strict):
 
     claim: Annotated[str, Field(pattern=r"\{claim\}")]
     word: Annotated[str, Field(pattern=r"\{word\}")]
+    skip_words: tuple[str, ...] = ()
+    """Words that carry no claim of their own, such as articles, in lower case; they are never asked about."""
 
 
 class Rubric(_Strict):

@@ -19,6 +19,9 @@ from backend.core.types import (
     Verdict,
 )
 
+NAMED = 4
+"""So many pieces of evidence are named in a line of the rationale; the others are only marked."""
+
 SUPPORTED = 0.5
 """A claim, word or feature with a lower probability of yes counts as not supported."""
 
@@ -140,4 +143,5 @@ def _line(criterion: Criterion, answer: Answer, spans: Sequence[Span], features:
 
 
 def _named(items: Sequence[tuple[str, float]], what: str) -> str:
-    return ", ".join(f"“{text}” is {what} (p = {prob:.2f})" for text, prob in items) + "."
+    more = f", and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return ", ".join(f"“{text}” is {what} (p = {prob:.2f})" for text, prob in items[:NAMED]) + more + "."

@@ -126,6 +126,15 @@ def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> Non
     }
 
 
+def test_words_without_a_claim_of_their_own_are_not_asked_about(store: VerdictStore) -> None:
+    judge = service(store)
+    judge.judge(ready(judge.prepare([task(7, "A green dog on the sofa.")], CONFIG)))
+    engine = judge.engine
+    assert isinstance(engine, ScriptedEngine)
+    asked = [question.text for question in engine.asked[-1].questions]
+    assert [text.split("the word ")[1].split("?")[0] for text in asked] == ['"green"', '"dog"', '"sofa"']
+
+
 def test_what_was_judged_is_not_asked_again(store: VerdictStore) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.")], CONFIG)))

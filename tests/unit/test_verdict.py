@@ -72,6 +72,15 @@ def test_a_verdict_joins_decision_evidence_and_reason() -> None:
     assert verdict.fingerprint == "judge-1"
 
 
+def test_a_line_names_four_pieces_and_counts_the_others() -> None:
+    spans = [Span(i, i + 1, letter, 0.1) for i, letter in enumerate("abcdef")]
+    verdict = make_verdict(RUBRIC, [scored(RUBRIC, 0, 1.0, 0.0, 0.0)], spans, [], "j")
+    assert verdict.evidence.rationale == (
+        "Consistency 1 of 3: “a” is not supported (p = 0.10), “b” is not supported (p = 0.10), "
+        "“c” is not supported (p = 0.10), “d” is not supported (p = 0.10), and 2 more."
+    )
+
+
 def test_missing_features_are_named() -> None:
     answers = [scored(RUBRIC, 0, 0.0, 0.0, 1.0), scored(RUBRIC, 1, 0.9, 0.1)]
     verdict = make_verdict(RUBRIC, answers, [], [Feature("a dog", 0.2), Feature("a cat", 0.8)], "j")
