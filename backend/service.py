@@ -17,7 +17,7 @@ from backend.core.rubric import Rubric
 from backend.core.sample import bind
 from backend.core.scoring import MIN_LABEL_MASS
 from backend.core.types import Answer, Evidence, Feature, Question, Sample, Scored, Unscored, Verdict
-from backend.core.verdict import SUPPORTED, make_verdict, unsupported_spans
+from backend.core.verdict import SUPPORTED, claim_probs, make_verdict, unsupported_spans
 from backend.engines.base import Engine, JudgeRequest
 from backend.errors import ImageError, TaskError, VlmJudgeError
 from backend.store import VerdictStore
@@ -185,7 +185,8 @@ class JudgeService:
             if isinstance(reply := answers.get(f"feature:{number}"), Scored)
         ]
         criteria = [answers[criterion.id] for criterion in self.rubric.criteria if criterion.id in answers]
-        return make_verdict(self.rubric, criteria, unsupported_spans(claims, answers), features, self.fingerprint)
+        spans = unsupported_spans(claims, answers)
+        return make_verdict(self.rubric, criteria, spans, features, self.fingerprint, claim_probs(answers.values()))
 
 
 def fingerprint(engine: Engine, rubric: Rubric) -> str:

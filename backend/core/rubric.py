@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,6 +55,10 @@ class Checks(_Strict):
 
     claim: Annotated[str, Field(pattern=r"\{claim\}")]
     word: Annotated[str, Field(pattern=r"\{word\}")]
+    claim_decision: Literal["fix", "reject"] | None = None
+    """What a claim that the image does not support calls for; None leaves the decision to the criteria."""
+    feature_decision: Literal["fix", "reject"] | None = None
+    """What a requested feature that is not there calls for; None leaves the decision to the criteria."""
     skip_words: tuple[str, ...] = ()
     """Words that carry no claim of their own, such as articles, in lower case; they are never asked about."""
 

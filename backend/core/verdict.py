@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 from backend.core.claims import Piece, split_words
@@ -26,17 +26,28 @@ SUPPORTED = 0.5
 """A claim, word or feature with a lower probability of yes counts as not supported."""
 
 
-def decision_probs(rubric: Rubric, answers: Sequence[Scored]) -> dict[Decision, float]:
+def decision_probs(
+    rubric: Rubric, answers: Sequence[Scored], claim_probs: Sequence[float] = (), feature_probs: Sequence[float] = ()
+) -> dict[Decision, float]:
     """Probability of each decision when the strictest criterion decides.
 
     With criteria taken as independent given the sample: P(accept) = product over criteria of the
     probability of a level that calls for accept; P(reject) = 1 - product of the probability of a
-    level that does not call for reject; P(fix) is the rest.
+    level that does not call for reject; P(fix) is the rest. `claim_probs` and `feature_probs` are
+    the probabilities that the claims are supported and the features there: where the rubric gives
+    them a say, no sample is likelier to pass than its weakest claim or feature.
     """
     by_id = {criterion.id: criterion for criterion in rubric.criteria}
     accept = prod(_share(by_id[a.question.id], a, ("accept",)) for a in answers)
     passable = prod(_share(by_id[a.question.id], a, ("accept", "fix")) for a in answers)
-    return {"accept": accept, "fix": max(0.0, passable - accept), "reject": 1.0 - passable}
+    for probs, called in ((claim_probs, rubric.checks.claim_decision), (feature_probs, rubric.checks.feature_decision)):
+        weakest = min(probs, default=1.0)
+        if called is not None:
+            accept = min(accept, weakest)
+        if called == "reject":
+            passable = min(passable, weakest)
+    accept = min(accept, passable)
+    return {"accept": accept, "fix": passable - accept, "reject": 1.0 - passable}
 
 
 def _share(criterion: Criterion, answer: Scored, decisions: tuple[Decision, ...]) -> float:
@@ -69,17 +80,31 @@ def unsupported_spans(claims: Mapping[int, Piece], answers: Mapping[str, Answer]
     return tuple(spans)
 
 
+def claim_probs(answers: Iterable[Answer]) -> tuple[float, ...]:
+    """P(yes) of the claims that were scored, in order."""
+    return tuple(
+        answer.prob("yes")
+        for answer in answers
+        if isinstance(answer, Scored) and answer.question.id.startswith("claim:")
+    )
+
+
 def make_verdict(
     rubric: Rubric,
     answers: Sequence[Answer],
     spans: Sequence[Span],
     features: Sequence[Feature],
     fingerprint: str,
+    claim_probs: Sequence[float] = (),
 ) -> Verdict:
-    """Join the criteria's answers and the evidence; any unscored criterion leaves the decision to a person."""
+    """Join the criteria's answers and the evidence; any unscored criterion leaves the decision to a person.
+
+    `claim_probs` holds P(yes) of every claim that was scored, those of `spans` and the others.
+    """
     scored = [answer for answer in answers if isinstance(answer, Scored)]
     complete = bool(scored) and len(scored) == len(answers)
-    probs = decision_probs(rubric, scored) if complete else {}
+    feature_probs = [feature.support_prob for feature in features]
+    probs = decision_probs(rubric, scored, claim_probs, feature_probs) if complete else {}
     decision = _likeliest(probs)
     rationale = explain(rubric, answers, decision, spans, features)
     return Verdict(

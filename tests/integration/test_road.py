@@ -73,7 +73,7 @@ def test_the_judge_sees_what_is_wrong_with_the_sample(road: Road, judged: int) -
     truth = [true_decision(item.example, rubric) for item in sample_items(TASKS)]
     verdicts = [said(task)["verdict"]["choices"][0] for task in road.tasks(judged)]
     hits = sum(verdict == right for verdict, right in zip(verdicts, truth, strict=True))
-    assert hits >= 0.8 * TASKS
+    assert hits >= 0.75 * TASKS
 
 
 def annotate(road: Road, task: dict[str, Any], changes: dict[str, Any] | None = None, **more: Any) -> None:

@@ -17,14 +17,21 @@ def figures() -> dict[str, float]:
     return measure(demo_engine(), 480)
 
 
-@pytest.mark.parametrize("kind", [*CORRUPTIONS[1:], *CONDITIONS[1:], "single claims"])
-def test_every_kind_of_corruption_is_told_from_what_is_right(figures: dict[str, float], kind: str) -> None:
-    """Thirty examples a kind, so the bound leaves room; the card has the figures over thousands."""
-    assert figures[kind] >= 0.85
+def on_the_card(kind: str) -> float:
+    """The figure that the model card gives."""
+    [row] = [line for line in CARD.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {kind} |")]
+    return float(row.split("|")[2])
 
 
-def test_verdicts_are_mostly_right(figures: dict[str, float]) -> None:
+@pytest.mark.parametrize("kind", [*CORRUPTIONS[1:], *CONDITIONS[1:]])
+def test_every_kind_of_corruption_is_seen_as_well_as_the_card_says(figures: dict[str, float], kind: str) -> None:
+    """Thirty wrong examples a kind against sixty right ones: the standard error of such an area is below 0.06."""
+    assert figures[kind] >= on_the_card(kind) - 0.15
+
+
+def test_verdicts_and_claims_are_right(figures: dict[str, float]) -> None:
     assert figures["verdict accuracy"] >= 0.85
+    assert figures["single claims"] >= 0.97
 
 
 def test_the_card_speaks_of_these_weights() -> None:

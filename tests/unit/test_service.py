@@ -87,7 +87,7 @@ def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None
     judge = service(store)
     items = ready(judge.prepare([task(7, "A cat, a green dog.", requested="a cat, a green bird")], CONFIG))
     [verdict] = judge.judge(items)
-    assert verdict.decision == "fix"
+    assert verdict.decision == "reject", "a requested feature is not there"
     assert [answer.question.id for answer in verdict.answers] == [
         "visual_realism",
         "text_accuracy",

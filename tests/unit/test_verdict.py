@@ -50,6 +50,18 @@ def test_probabilities_of_decisions_are_products_over_criteria() -> None:
     assert probs == pytest.approx({"accept": 0.63, "fix": 0.18, "reject": 0.19})
 
 
+def test_the_weakest_claim_and_feature_have_a_say_where_the_rubric_gives_them_one() -> None:
+    # by the criteria accept = .8 * 1, passable = .9 * 1
+    answers = [scored(RUBRIC, 0, 0.1, 0.1, 0.8), scored(RUBRIC, 1, 0.0, 1.0)]
+    assert decision_probs(RUBRIC, answers, [0.2], [0.3]) == pytest.approx({"accept": 0.8, "fix": 0.1, "reject": 0.1})
+    checks = RUBRIC.checks.model_copy(update={"claim_decision": "fix", "feature_decision": "reject"})
+    strict = RUBRIC.model_copy(update={"checks": checks})
+    # claim: accept = min(.8, .2), passable stays .9
+    assert decision_probs(strict, answers, [0.9, 0.2]) == pytest.approx({"accept": 0.2, "fix": 0.7, "reject": 0.1})
+    # feature: accept and passable = .3
+    assert decision_probs(strict, answers, [0.9], [0.3]) == pytest.approx({"accept": 0.3, "fix": 0.0, "reject": 0.7})
+
+
 @given(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.lists(st.floats(0.01, 1), min_size=2, max_size=2))
 def test_probabilities_of_decisions_sum_to_one(first: list[float], second: list[float]) -> None:
     answers = [

@@ -12,13 +12,14 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.core.prompts import claim_question, render_fields
 from backend.core.rubric import Rubric
-from backend.core.types import DECISIONS, Answer, Scored
-from backend.core.verdict import make_verdict
+from backend.core.types import DECISIONS, Answer, Feature, Scored, Verdict
+from backend.core.verdict import claim_probs, make_verdict
 from backend.engines.base import Engine, JudgeRequest
 from backend.engines.demo.architecture import text_fields
 from backend.engines.demo.engine import MODEL, demo_engine
@@ -26,7 +27,13 @@ from backend.engines.demo.examples import CORRUPTIONS, Corruption, Example, make
 from backend.engines.demo.world import CONDITIONS, Condition, draw, random_scene
 from backend.engines.local import hash_folder
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 SEED = 987_654_321
+
+BY_VERDICT = ", by the verdict"
+"""Ends the name of a figure whose score is the probability of accept."""
 
 _SEEN_BY: dict[str, str] = {"misspelled": "text_accuracy", "missing feature": "requested_features"}
 
@@ -43,6 +50,21 @@ class Judged:
         """Expected value of a criterion; NaN when it was not asked or not scored."""
         found = [a for a in self.answers if a.question.id == criterion and isinstance(a, Scored)]
         return found[0].expected if found else float("nan")
+
+    def verdict(self, rubric: Rubric) -> Verdict:
+        """The verdict by the product's own rule."""
+        kinds = ("claim:", "feature:")
+        criteria = [answer for answer in self.answers if not answer.question.id.startswith(kinds)]
+        features = [
+            Feature(answer.question.id, answer.prob("yes"))
+            for answer in self.answers
+            if isinstance(answer, Scored) and answer.question.id.startswith("feature:")
+        ]
+        return make_verdict(rubric, criteria, (), features, "", claim_probs(self.answers))
+
+    def accepted(self, rubric: Rubric) -> float:
+        """The probability of accept; NaN without a verdict."""
+        return self.verdict(rubric).decision_probs.get("accept", float("nan"))
 
 
 def held_out(count: int, seed: int = SEED) -> list[tuple[Condition, Example, JudgeRequest]]:
@@ -63,12 +85,17 @@ def held_out(count: int, seed: int = SEED) -> list[tuple[Condition, Example, Jud
     return made
 
 
-def _request(rubric: Rubric, example: Example, image: object) -> JudgeRequest:
+def _request(rubric: Rubric, example: Example, image: Image.Image) -> JudgeRequest:
     criteria = [
         rubric.question(c) for c in rubric.criteria if c.needs is None or (c.needs == "requested" and example.requested)
     ]
     claims = [claim_question(i, rubric.checks.claim, claim.text) for i, claim in enumerate(example.claims)]
-    return JudgeRequest((image,), rubric.instructions, render_fields(text_fields(example)), (*criteria, *claims))  # type: ignore[arg-type]
+    features = [
+        replace(claim_question(i, rubric.checks.claim, feature.text), id=f"feature:{i}")
+        for i, feature in enumerate(example.features)
+    ]
+    questions = (*criteria, *claims, *features)
+    return JudgeRequest((image,), rubric.instructions, render_fields(text_fields(example)), questions)
 
 
 def true_decision(example: Example, rubric: Rubric) -> str:
@@ -91,19 +118,20 @@ def measure(engine: Engine, count: int, batch_size: int = 32) -> dict[str, float
         part = examples[at : at + batch_size]
         replies = engine.answer([request for _, _, request in part])
         judged += [Judged(c, e, reply) for (c, e, _), reply in zip(part, replies, strict=True)]
-    return {**_corruption_scores(judged), **_condition_scores(judged), **_overall(judged, engine.default_rubric)}
+    rubric = engine.default_rubric
+    return {**_corruption_scores(judged, rubric), **_condition_scores(judged), **_overall(judged, rubric)}
 
 
-def _corruption_scores(judged: Sequence[Judged]) -> dict[str, float]:
+def _corruption_scores(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
     clean = [item for item in judged if item.condition == "clean"]
     right = [item for item in clean if item.example.corruption == "none"]
-    return {
-        kind: _auroc(
-            [item.expected(_SEEN_BY.get(kind, "consistency")) for item in right],
-            [item.expected(_SEEN_BY.get(kind, "consistency")) for item in clean if item.example.corruption == kind],
-        )
-        for kind in CORRUPTIONS[1:]
-    }
+    scores: dict[str, float] = {}
+    for kind in CORRUPTIONS[1:]:
+        wrong = [item for item in clean if item.example.corruption == kind]
+        criterion = _SEEN_BY.get(kind, "consistency")
+        scores[kind] = _auroc([i.expected(criterion) for i in right], [i.expected(criterion) for i in wrong])
+        scores[f"{kind}{BY_VERDICT}"] = _auroc([i.accepted(rubric) for i in right], [i.accepted(rubric) for i in wrong])
+    return scores
 
 
 def _condition_scores(judged: Sequence[Judged]) -> dict[str, float]:
@@ -120,8 +148,7 @@ def _overall(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
     claims: tuple[list[float], list[float]] = ([], [])
     hits = 0
     for item in judged:
-        criteria = [answer for answer in item.answers if not answer.question.id.startswith("claim:")]
-        hits += make_verdict(rubric, criteria, (), (), "").decision == true_decision(item.example, rubric)
+        hits += item.verdict(rubric).decision == true_decision(item.example, rubric)
         if item.condition == "clean":
             asked = [answer for answer in item.answers if answer.question.id.startswith("claim:")]
             for claim, answer in zip(item.example.claims, asked, strict=True):
@@ -162,18 +189,25 @@ something else, or misspelled; requested features that are missing; pictures tha
 parts missing. It answers one token per question: the four criteria of its rubric from 1 to 5, and yes or no for every
 claim and word of a text. It understands only the wording of `rubric.yaml`, and was not trained to write.
 
-`python -m backend.engines.demo.train` trains it again from its seed in two stages (its docstring says how), on a GPU
-where there is one. These weights were trained on a CPU; arithmetic in another order gives slightly other weights.
+These weights were made in two runs of `python -m backend.engines.demo.train`, whose docstring says how it goes:
+
+```sh
+python -m backend.engines.demo.train --out first
+python -m backend.engines.demo.train --resume first --seed 10 --boards 8000 --steps 1500 --peak 7e-4
+```
+
+It runs on a GPU where there is one. These weights come from a CPU; arithmetic in another order gives slightly others.
 
 ## Held-out results
 
 {count:,} boards from a seed that training never uses. `python -m backend.engines.demo.evaluate` measures this again.
 
-AUROC: right samples against samples with that one thing wrong (an area of 0.5 is chance, 1 is perfect). The score is
-the expected value of the criterion that should see it. For wrong texts the picture is undamaged.
+AUROC: right samples against samples with that one thing wrong (an area of 0.5 is chance, 1 is perfect). Once the score
+is the expected value of the one criterion that should see it, once the verdict's probability of accept, in which every
+criterion, claim and requested feature has a say. For wrong texts the picture is undamaged.
 
-| wrong in the text | AUROC |
-|---|---|
+| wrong in the text | AUROC by its criterion | AUROC by the verdict |
+|---|---|---|
 {texts}
 
 | damage to the picture | AUROC |
@@ -199,7 +233,9 @@ def card(figures: dict[str, float], count: int, parameters: int, digest: str) ->
     return _CARD.format(
         parameters=parameters / 1e6,
         count=count,
-        texts=rows(CORRUPTIONS[1:]),
+        texts="\n".join(
+            f"| {name} | {figures[name]:.3f} | {figures[name + BY_VERDICT]:.3f} |" for name in CORRUPTIONS[1:]
+        ),
         pictures=rows(CONDITIONS[1:]),
         claims=figures["single claims"],
         verdicts=figures["verdict accuracy"],
