@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9090
     predict_deadline_s: Annotated[float, Field(gt=0, le=95)] = 60.0
-    """A prediction request is answered by then; what is not judged by then is written back later."""
+    """A prediction request is answered by then; what is not judged by then is there when asked for again."""
     max_request_bytes: Annotated[int, Field(ge=1024)] = 256 * 2**20
 
     store: Path = Path(".vlm-judge.sqlite")

@@ -72,7 +72,8 @@ def test_every_command_in_the_readme_is_accepted(line: str) -> None:
     for option in command.params:
         if isinstance(option.type, type(missing)):
             option.type.exists = False
-    command.make_context("vlm-judge", words)
+    context = command.make_context("vlm-judge", words)
+    assert context.args == []
 
 
 def test_every_module_in_the_readmes_map_exists_and_none_is_left_out() -> None:

@@ -11,8 +11,6 @@ FOLDER = Path(__file__).parent
 MODEL = FOLDER / "model"
 RUBRIC = FOLDER / "rubric.yaml"
 
-HONEST_LINE = "The embedded demo judge knows drawn boards of coloured shapes only; judge real data with Qwen2.5-VL."
-
 
 def demo_engine(model: Path = MODEL) -> LocalEngine:
     """The engine with the embedded weights, on the CPU, in the wording it was trained with."""
