@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-1.20 format train
+.PHONY: help setup demo check test test-1.20 test-label-studio-ml format train
 
 help: ## Say what can be made
-	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 setup: $(STAMP) ## Make .venv with everything, by constraints.txt
 
@@ -53,6 +53,9 @@ test-1.20: setup ## The whole road against Label Studio 1.20.0, in an environmen
 	@test -x $(OLD)/bin/label-studio || { echo "Installing Label Studio 1.20.0 ..."; \
 	  $(PYTHON) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.20.0; }
 	LABEL_STUDIO_EXECUTABLE=$(OLD)/bin/label-studio $(BIN)/pytest tests/integration/test_road.py
+
+test-label-studio-ml: setup ## The judge hosted by the released label-studio-ml 1.0.9, put into pytest's cache the first time
+	$(BIN)/pytest tests/contract/test_label_studio_ml.py
 
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.core.case import JudgeOptions
 from backend.core.rubric import load_rubric
 from backend.engines.factory import make_engine
 from backend.errors import SettingsError
@@ -15,7 +16,8 @@ from backend.studio import Studio
 def make_service(settings: Settings) -> JudgeService:
     """The judge; no model is loaded yet."""
     rubric = load_rubric(settings.rubric) if settings.rubric else None
-    return JudgeService(make_engine(settings), ImageLoader(settings), VerdictStore(settings.store), rubric)
+    options = JudgeOptions(settings.explain, settings.reliance)
+    return JudgeService(make_engine(settings), ImageLoader(settings), VerdictStore(settings.store), rubric, options)
 
 
 def make_studio(settings: Settings) -> Studio:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import click
 
 from backend.errors import VlmJudgeError
-from backend.settings import load_settings
+from backend.settings import EngineName, load_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ENGINES = click.Choice(["demo", "local", "scripted"])
+ENGINES = click.Choice(get_args(EngineName))
 
 
 def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
@@ -37,8 +38,8 @@ def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose the judge."""
     command = click.option("--engine", type=ENGINES, help="Which judge answers.  [default: demo]")(command)
-    command = click.option("--model", help="Model id or folder for --engine local.")(command)
-    command = click.option("--rubric", type=click.Path(path_type=Path), help="A rubric file of your own.")(command)
+    command = click.option("--model", help="Model id, or folder for --engine local.")(command)
+    command = click.option("--rubric", help="A rubric of your own, or a name from `rubric list`.")(command)
     return click.option("--batch-size", type=int, help="Samples per forward pass.  [default: 8]")(command)
 
 
@@ -97,6 +98,37 @@ def judge(project_id: int, limit: int | None, **options: Any) -> None:
 
 
 @main.group()
+def rubric() -> None:
+    """Show the rubrics that come along, to choose one or to copy and change it."""
+
+
+@rubric.command("list")
+def list_rubrics() -> None:
+    """List the ready rubrics.
+
+    Without --rubric, the one that fits a project's label config is taken.
+    """
+    from backend.interfaces import rubric_names, rubric_summary
+
+    width = max(len(name) for name in rubric_names())
+    for name in rubric_names():
+        click.echo(f"{name:{width}}  {rubric_summary(name)}")
+
+
+@rubric.command("show")
+@click.argument("name")
+@told_plainly
+def show_rubric(name: str) -> None:
+    """Print a ready rubric.
+
+    Example: vlm-judge rubric show image-text > mine.yaml
+    """
+    from backend.interfaces import rubric_file
+
+    click.echo(rubric_file(name).read_text(encoding="utf-8"), nl=False)
+
+
+@main.group()
 def project() -> None:
     """Make and connect Label Studio projects."""
 
@@ -115,17 +147,28 @@ def project() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='Tasks as JSON, a list of {"data": {...}}, or as JSON lines.',
 )
+@click.option(
+    "--local-files",
+    type=click.Path(path_type=Path),
+    help="Folder below Label Studio's document root whose images the tasks show.",
+)
 @click.option("--connect", "backend_url", help="Address of a running backend, as Label Studio sees it.")
 @engine_options
 @told_plainly
 def create(
-    title: str, config_file: Path | None, tasks_file: Path | None, backend_url: str | None, **options: Any
+    title: str,
+    config_file: Path | None,
+    tasks_file: Path | None,
+    local_files: Path | None,
+    backend_url: str | None,
+    **options: Any,
 ) -> None:
     """Make a project that is ready for judging and review: interface, settings, tabs, tasks.
 
     Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
     """
     from backend.assemble import make_service, make_studio
+    from backend.core.label_config import parse_label_config
     from backend.interfaces import default_label_config
     from backend.projects import ProjectSpec, create_project, read_tasks, read_text
 
@@ -133,7 +176,10 @@ def create(
     studio, service = make_studio(settings), make_service(settings)
     label_config = read_text(config_file) if config_file else default_label_config()
     tasks = read_tasks(tasks_file) if tasks_file else ()
-    made = create_project(studio, ProjectSpec(title, label_config, tasks, service.fingerprint))
+    files = local_files.absolute() if local_files else None
+    version = service.judging(parse_label_config(label_config)).fingerprint
+    spec = ProjectSpec(title, label_config, tasks, version, local_files=files)
+    made = create_project(studio, spec)
     if backend_url:
         studio.connect_backend(made.id, backend_url, "VLM judge")
     click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
@@ -152,6 +198,103 @@ def connect(project_id: int, backend_url: str) -> None:
 
     made = make_studio(load_settings()).connect_backend(project_id, backend_url, "VLM judge")
     click.echo(f"connected {made.url} ({made.model_version or 'no version yet'})")
+
+
+@main.command()
+@click.argument("images")
+@click.option("--kind", type=click.Choice(["caption", "vqa", "ocr"]), default="caption", show_default=True)
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Texts per image, generator and style: the likeliest, and then sampled ones.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The tasks, as JSON lines; manifest.jsonl and images/ are put beside it.",
+)
+@click.option(
+    "--generator",
+    "generators",
+    multiple=True,
+    metavar="MODEL",
+    help="Model id or folder that writes; may be repeated.  [default: the one of --engine and --model]",
+)
+@click.option(
+    "--style",
+    "style_names",
+    multiple=True,
+    help="plain, short, detailed, simple, formal, or one of --styles; may be repeated.  [default: plain]",
+)
+@click.option(
+    "--styles",
+    "styles_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Styles of your own: YAML, a `name: text` each; the text is put before the request.",
+)
+@click.option("--requested", default="", help="Features asked for, comma separated; goes into every task.")
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=0.8, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampled texts.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use at most this many images.")
+@click.option("--image-column", help="Column of the images or addresses.  [default: the usual one]")
+@click.option("--split", default="train", show_default=True, help="Part of a Hugging Face dataset.")
+@click.option("--licence", default="", help="Licence of images that come with none.")
+@click.option("--licence-column", help="Column of each image's licence.  [default: licence or license]")
+@click.option(
+    "--image-distance",
+    type=click.IntRange(0, 64),
+    default=3,
+    show_default=True,
+    help="Images whose perceptual hashes differ in at most so many of 64 bits are duplicates.",
+)
+@click.option(
+    "--text-ratio",
+    type=click.FloatRange(0, 100),
+    default=97,
+    show_default=True,
+    help="Texts of an image that are alike by at least so many percent are duplicates.",
+)
+@click.option("--keep-addresses", is_flag=True, help="Tasks show web images from their address, not from our copy.")
+@click.option(
+    "--document-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
+    help="Folder that Label Studio serves files from; --out lies below it.  [default: the folder of --out]",
+)
+@engine_options
+@told_plainly
+def generate(images: str, generators: tuple[str, ...], **options: Any) -> None:
+    """Have models write captions, questions or transcriptions for IMAGES, as tasks to be judged.
+
+    IMAGES is a folder, a list of addresses (text, CSV or JSON lines), or a Hugging Face dataset (folder, parquet file
+    or name). Images that are there twice and texts that say the same are dropped and counted. Can be stopped and
+    started again at any time.
+
+    Example: vlm-judge generate photos --kind caption --candidates 4 --out work/tasks.jsonl
+    """
+    from backend.generation.generators import chosen_generators
+    from backend.generation.run import GenerateOptions, gather_images, write_tasks
+    from backend.generation.sources import SourceOptions
+    from backend.generation.styles import chosen_styles
+
+    of_engine = {name: options.pop(name) for name in ("engine", "model", "rubric", "batch_size")}
+    settings = load_settings(**of_engine)
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    of_sources = {name: options.pop(name) for name in ("image_column", "licence_column", "licence", "split")}
+    sources = SourceOptions(**of_sources, hf_token=token, besides=(options["out"].parent / "images",))
+    styles = chosen_styles(options.pop("style_names"), options.pop("styles_file"))
+    asked = GenerateOptions(images=images, styles=styles, sources=sources, **options)
+    chosen = chosen_generators(settings, generators, asked.kind)
+    with progress_bar("Reading images") as report:
+        gathered = gather_images(settings, asked, report)
+    for failure in gathered.failures:
+        click.echo(f"not used: {failure.source}: {failure.reason}", err=True)
+    with progress_bar("Writing texts") as report:
+        run = write_tasks(settings, asked, gathered, chosen, report)
+    click.echo(run.summary())
 
 
 @main.command()
@@ -185,6 +328,77 @@ def export(project_id: int, out: Path, several: Any, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("source")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("evaluation"),
+    show_default=True,
+    help="Folder for evaluation.json and evaluation.png.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["export", "samples", "pairs", "vl-rewardbench", "mmrb2", "polaris"]),
+    help="What the columns mean.  [default: told by their names]",
+)
+@click.option("--subset", help="Configuration of a dataset.  [default: default, or the only one]")
+@click.option("--split", help="Part of a dataset.  [default: test, else validation, else the first]")
+@click.option("--limit", type=click.IntRange(min=1), help="Read at most this many rows.")
+@click.option("--no-baseline", is_flag=True, help="Do not judge every row once more with a blank image.")
+@click.option(
+    "--good-from",
+    type=click.FloatRange(1, 5),
+    default=4.0,
+    show_default=True,
+    help="From which rating on a row that was only rated counts as good.",
+)
+@engine_options
+@told_plainly
+def evaluate(
+    source: str,
+    out: Path,
+    format_name: str | None,
+    subset: str | None,
+    split: str | None,
+    limit: int | None,
+    no_baseline: bool,
+    good_from: float,
+    **options: Any,
+) -> None:
+    """Judge human-labelled data offline, and say how well the judge agrees with people.
+
+    SOURCE is a JSON lines, JSON, CSV or Parquet file, a folder such as `vlm-judge export` writes, or a dataset's id on
+    the Hub. Each row has an image and a text with a verdict or rating, or two texts and which one people prefer.
+
+    Example: vlm-judge evaluate dataset --engine demo --out evaluation
+    """
+    from rich.console import Console
+
+    from backend.evaluation.plot import draw
+    from backend.evaluation.report import print_report, write_json
+    from backend.evaluation.run import EvaluateOptions, evaluate
+    from backend.evaluation.tables import Source
+
+    settings = load_settings(**options)
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    asked = EvaluateOptions(
+        Source(source, subset, split, token),
+        format=format_name,
+        limit=limit,
+        baseline=not no_baseline,
+        good_from=good_from,
+    )
+    with progress_bar("Evaluating") as report:
+        evaluation = evaluate(settings, asked, report)
+    write_json(evaluation, out / "evaluation.json")
+    draw(evaluation, out / "evaluation.png")
+    console = Console()
+    print_report(evaluation, console if console.is_terminal else Console(width=160))
+    click.echo(f"written: {out / 'evaluation.json'}, {out / 'evaluation.png'}")
+
+
+@main.command()
 @click.option("--port", type=int, help="Label Studio's port.  [default: 8080, or the next free one]")
 @click.option("--backend-port", type=int, help="The backend's port.  [default: 9090, or the next free one]")
 @told_plainly
@@ -197,15 +411,31 @@ def demo(**options: Any) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error; silent when that is not a terminal."""
+    """A progress bar on standard error; a plain line now and then when that is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield plain_progress(title)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def plain_progress(title: str, every_s: float = 10.0) -> Callable[[int, int | None], None]:
+    """Progress as lines on standard error, at most one each `every_s` seconds, the first after as long."""
+    last_s = time.monotonic()
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= every_s:
+            last_s = time.monotonic()
+            click.echo(f"{title}: {done}" if total is None else f"{title}: {done} of {total}", err=True)
+
+    return report
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ VlmJudgeError
 ├── RubricError           a rubric file cannot be read or is not valid
 ├── LabelConfigError      a label config has no controls the judge can fill, or cannot be parsed
 ├── TaskError             one task cannot be judged; the others can
-│   └── ImageError        an image of the task cannot be had or read
+│   ├── ImageError        an image of the task cannot be had or read
+│   └── RowError          a row of labelled data cannot be used
 ├── EngineError           the model cannot be loaded or cannot answer
 ├── StudioError           Label Studio refused, failed or is not there
 │   └── ConnectionRefusedByStudio   its address check rejected our backend
 ├── ExportError           an export cannot go on
+├── EvaluationError       labelled data cannot be opened, or nothing in them can be used
+├── GenerationError       candidates cannot be generated
 └── DemoError             the demo cannot start or go on
 
 Each message says what was wrong, where, and what to do. `vlm-judge` prints the message and ends
@@ -20,9 +23,12 @@ __all__ = [
     "ConnectionRefusedByStudio",
     "DemoError",
     "EngineError",
+    "EvaluationError",
     "ExportError",
+    "GenerationError",
     "ImageError",
     "LabelConfigError",
+    "RowError",
     "RubricError",
     "SettingsError",
     "StudioError",
@@ -55,6 +61,15 @@ class ImageError(TaskError):
     """An image of a task cannot be had or read."""
 
 
+class RowError(TaskError):
+    """A row of labelled data cannot be used."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        """The same words for all rows with the same fault, so that they can be counted."""
+
+
 class EngineError(VlmJudgeError):
     """The model cannot be loaded or cannot answer."""
 
@@ -69,6 +84,14 @@ class ConnectionRefusedByStudio(StudioError):
 
 class ExportError(VlmJudgeError):
     """An export cannot go on without losing or inventing something."""
+
+
+class GenerationError(VlmJudgeError):
+    """Base images or candidates cannot be had, or not be written down."""
+
+
+class EvaluationError(VlmJudgeError):
+    """Labelled data cannot be opened, or nothing in them can be used."""
 
 
 class DemoError(VlmJudgeError):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.predictions import check_fillable
 from backend.core.types import Verdict
 from backend.errors import StudioError
 from backend.service import Failure, JudgeService, Prepared
@@ -88,19 +87,19 @@ def judge_project(
     """
     project = studio.project(project_id)
     config = parse_label_config(project.label_config)
-    check_fillable(service.rubric, config)
+    fingerprint = service.judging(config).fingerprint
     service.engine.load()
     with _Run(studio, project, report) as run:
         for page in studio.pages(project_id):
-            todo = [task for task in page if service.fingerprint not in task.model_versions]
+            todo = [task for task in page if fingerprint not in task.model_versions]
             run.already += len(page) - len(todo)
             run.advance(len(page) - len(todo))
             room = None if limit is None else limit - (run.tasks - run.already)
             _judge_tasks(service, config, todo[:room], batch_size, run)
             if room is not None and len(todo) >= room:
                 break
-    studio.use_model_version(project_id, service.fingerprint)
-    return JudgeRun(run.tasks, run.stored, run.already, tuple(run.failures), service.fingerprint)
+    studio.use_model_version(project_id, fingerprint)
+    return JudgeRun(run.tasks, run.stored, run.already, tuple(run.failures), fingerprint)
 
 
 def _judge_tasks(
@@ -119,7 +118,7 @@ def _judge_tasks(
             if isinstance(result, Failure):
                 run.failures.append(result)
             elif isinstance(item, Prepared):
-                run.waiting.append({"task": int(item.sample.task), **service.predict(result, config)})
+                run.waiting.append({"task": int(item.sample.task), **item.judging.prediction(result)})
         run.advance(len(chunk))
         if len(run.waiting) >= STORE_AT_ONCE:
             run.store()

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any
 
+from backend.core.judging import Judging
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.predictions import FAILED, PENDING, check_fillable, unfilled
+from backend.core.predictions import FAILED, PENDING
 from backend.core.types import Verdict
 from backend.errors import LabelConfigError, VlmJudgeError
 from backend.service import Failure, JudgeService, Prepared
@@ -29,7 +30,6 @@ class BadRequest(VlmJudgeError):
 def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Flask:
     """The Flask application. The worker must have been started."""
     from flask import Flask, jsonify, request
-    from werkzeug.exceptions import HTTPException
 
     app = Flask("vlm-judge", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
@@ -47,7 +47,7 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
         return jsonify(
             status="UP",
             model_class=f"vlm-judge {settings.engine}",
-            model_version=service.fingerprint,
+            judge=service.name,
             engine="failed" if worker.failure else "ready" if worker.ready else "loading",
             detail=worker.failure,
             waiting=worker.waiting,
@@ -55,18 +55,15 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
 
     @app.post("/setup")
     def setup() -> Any:
-        config = label_config(body(), "schema")
-        check_fillable(service.rubric, config)
-        empty = unfilled(service.rubric, config)
-        if empty:
-            log.info("the judge leaves these controls empty: %s", ", ".join(empty))
-        return jsonify(model_version=service.fingerprint, unfilled=list(empty))
+        judging = service.judging(label_config(body(), "schema"))
+        for entry in judging.form.unfilled:
+            log.info("the judge leaves `%s` empty: %s", entry.control, entry.reason)
+        return jsonify(model_version=judging.fingerprint, unfilled=list(judging.unfilled))
 
     @app.post("/predict")
     def predict() -> Any:
         data = body()
         config = label_config(data, "label_config")
-        check_fillable(service.rubric, config)
         results = predict_tasks(service, worker, tasks_of(data), config, settings.predict_deadline_s)
         return jsonify(results=results)
 
@@ -77,6 +74,15 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
             raise BadRequest("a webhook needs an `action`, such as ANNOTATION_CREATED")
         log.info("webhook %s", action)
         return jsonify(status="ok", action=action)
+
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: Flask) -> None:
+    """Every error is a JSON object with a sentence, never a page or a traceback."""
+    from flask import jsonify, request
+    from werkzeug.exceptions import HTTPException
 
     @app.errorhandler(BadRequest)
     @app.errorhandler(LabelConfigError)
@@ -91,8 +97,6 @@ def create_app(service: JudgeService, worker: Worker, settings: Settings) -> Fla
     def defect(error: Exception) -> Any:
         log.exception("%s %s failed", request.method, request.path)
         return jsonify(error="internal error; the backend's log has the details"), 500
-
-    return app
 
 
 def label_config(data: dict[str, Any], key: str) -> LabelConfig:
@@ -121,6 +125,7 @@ def predict_tasks(
     on in the background. Label Studio asks for both again; what was judged is then in the store.
     """
     until = time.monotonic() + deadline_s
+    judging = service.judging(config)
     prepared = _prepared(service, tasks, config, until)
     ready = [item for item in prepared if isinstance(item, Prepared)]
     known = service.known(ready)
@@ -130,10 +135,10 @@ def predict_tasks(
     for item in prepared:
         verdict: Verdict | None = None
         if isinstance(item, Failure):
-            verdict = service.failed(item)
+            verdict = judging.failed(item.reason)
         elif item is not None:
-            verdict = known.get(item.key) or _judged(service, futures[item.key], until)
-        entries.append(service.predict(verdict, config) if verdict else _pending(service))
+            verdict = known.get(item.key) or _judged(judging, futures[item.key], until)
+        entries.append(judging.prediction(verdict) if verdict else _pending(judging))
     _log_outcome(entries, [item for item in prepared if isinstance(item, Failure)])
     return entries
 
@@ -147,18 +152,18 @@ def _prepared(
     return [None if future.cancel() or not future.done() else future.result() for future in futures]
 
 
-def _judged(service: JudgeService, future: Future[Verdict | Failure] | None, until: float) -> Verdict | None:
+def _judged(judging: Judging, future: Future[Verdict | Failure] | None, until: float) -> Verdict | None:
     if future is None:
         return None
     try:
         result = future.result(timeout=max(0.0, until - time.monotonic()))
     except (TimeoutError, CancelledError):
         return None
-    return service.failed(result) if isinstance(result, Failure) else result
+    return judging.failed(result.reason) if isinstance(result, Failure) else result
 
 
-def _pending(service: JudgeService) -> dict[str, Any]:
-    return {"result": [], "score": 0.0, "model_version": service.fingerprint + PENDING}
+def _pending(judging: Judging) -> dict[str, Any]:
+    return {"result": [], "score": 0.0, "model_version": judging.fingerprint + PENDING}
 
 
 def _log_outcome(entries: Sequence[dict[str, Any]], unreadable: Sequence[Failure]) -> None:

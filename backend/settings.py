@@ -10,11 +10,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend.errors import SettingsError
+from backend.core.case import Explain
+from backend.errors import RubricError, SettingsError
+from backend.interfaces import rubric_file
 
 PREFIX = "VLM_JUDGE_"
 
-EngineName = Literal["demo", "local", "scripted"]
+EngineName = Literal["demo", "local", "remote", "scripted"]
 
 
 class Settings(BaseSettings):
@@ -23,19 +25,34 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="forbid")
 
     engine: EngineName = "demo"
-    """Which judge answers: the embedded one, a Qwen-VL run by transformers, or canned answers for tests."""
+    """Which judge answers: the embedded one, a Qwen-VL run here or on servers, or canned answers for tests."""
     model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
-    """Model id or folder for `engine=local`."""
+    """Model id or folder for `engine=local`; for `engine=remote` the name that the servers give it."""
     revision: str | None = None
     """Branch, tag or commit of the model; None is the default branch."""
     rubric: Path | None = None
-    """A rubric file; None is the engine's own default."""
+    """A rubric file, or the name of a ready one; None is the engine's own, or the ready one for the project's kind."""
     max_pixels: Annotated[int, Field(ge=28 * 28)] = 1280 * 28 * 28
     """Largest area of an image as the model sees it, in pixels; larger ones are shrunk."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Where the model runs; `auto` takes a GPU when there is one."""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 8
     """Samples per forward pass."""
+    explain: Explain = "flagged"
+    """For which samples boxes and a corrected text are written: those that are doubtful or found wanting, all, none."""
+    reliance: bool = False
+    """Judge every sample once more behind a blank image, and flag those whose verdict is the same without it."""
+
+    servers: Annotated[tuple[str, ...], NoDecode, Field(repr=False)] = ()
+    """Addresses of the servers for `engine=remote`, comma separated."""
+    api_key: SecretStr | None = None
+    """What these servers ask for as a bearer token."""
+    dialect: Literal["auto", "vllm", "openai", "sglang", "decisions"] = "auto"
+    """How they are asked; `auto` finds out, but never takes `decisions`, where the server words the questions."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Most requests that one server gets at a time; fewer when it says that it is too much."""
+    request_deadline_s: Annotated[float, Field(gt=0)] = 60.0
+    """A question that has no answer by then, with all retries, stays unscored."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9090
@@ -56,7 +73,18 @@ class Settings(BaseSettings):
     max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 20.0
 
-    @field_validator("image_hosts", mode="before")
+    @field_validator("rubric", mode="before")
+    @classmethod
+    def _found(cls, value: object) -> object:
+        named = str(value) if value else ""
+        if not named or Path(named).is_file() or Path(named).suffix in (".yaml", ".yml") or Path(named).name != named:
+            return value or None
+        try:
+            return rubric_file(named)
+        except RubricError as exc:
+            raise ValueError(str(exc)) from exc
+
+    @field_validator("image_hosts", "servers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import URL, Column, DateTime, MetaData, String, Table, Text, create_engine, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
-from backend.core.types import Answer, Evidence, Feature, Option, Question, Scored, Span, Unscored, Verdict
+from backend.core.types import Verdict
 from backend.errors import SettingsError
 
 _METADATA = MetaData()
@@ -75,34 +73,14 @@ class VerdictStore:
         self._engine.dispose()
 
 
+_VERDICT = TypeAdapter(Verdict)
+
+
 def verdict_to_json(verdict: Verdict) -> str:
     """The verdict as JSON; read back by `verdict_from_json` to an equal one."""
-    data = asdict(verdict)
-    data["decision_probs"] = dict(verdict.decision_probs)
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _VERDICT.dump_json(verdict).decode()
 
 
 def verdict_from_json(text: str) -> Verdict:
     """A verdict from its JSON."""
-    data: dict[str, Any] = json.loads(text)
-    evidence = data["evidence"]
-    return Verdict(
-        answers=tuple(_answer(item) for item in data["answers"]),
-        decision=data["decision"],
-        decision_probs=data["decision_probs"],
-        confidence=data["confidence"],
-        evidence=Evidence(
-            spans=tuple(Span(**span) for span in evidence["spans"]),
-            features=tuple(Feature(**feature) for feature in evidence["features"]),
-            rationale=evidence["rationale"],
-        ),
-        fingerprint=data["fingerprint"],
-    )
-
-
-def _answer(data: dict[str, Any]) -> Answer:
-    options = tuple(Option(**option) for option in data["question"]["options"])
-    question = Question(data["question"]["id"], data["question"]["text"], options)
-    if "reason" in data:
-        return Unscored(question, data["reason"])
-    return Scored(question, tuple(data["probs"]), data["label_mass"])
+    return _VERDICT.validate_json(text)

@@ -5,9 +5,18 @@ something when imported.
 """
 
 import atexit
+import sys
 
+from backend.errors import VlmJudgeError
 from backend.serving import make_app
 from backend.settings import load_settings
 
-app, _stop = make_app(load_settings())
+_GUNICORN_APP_LOAD_ERROR = 4
+"""Gunicorn starts a worker that ends otherwise again and again."""
+
+try:
+    app, _stop = make_app(load_settings())
+except VlmJudgeError as exc:
+    sys.stderr.write(f"Error: {exc}\n")
+    sys.exit(_GUNICORN_APP_LOAD_ERROR)
 atexit.register(_stop)

@@ -42,6 +42,8 @@ TYPES: dict[Kind, str] = {
     "flag": "bool",
     "spans": "list of {start, end, text, label}",
     "boxes": "list of {x, y, width, height, label}",
+    "page boxes": "list of {x, y, width, height, label, page}",
+    "paths": "list of list of string",
 }
 _DEMO = "demo"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from backend.core.label_config import Control, LabelConfig
-from backend.core.regions import Box, TextSpan, Value
+from backend.core.types import Box, TextSpan, Value
 from exporters.consolidate import VERDICT, Record
 
 if TYPE_CHECKING:
     from datasets import Features
 
-Kind = Literal["image", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes"]
+Kind = Literal[
+    "image", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes", "page boxes", "paths"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Column:
 
 def columns_of(config: LabelConfig) -> tuple[Column, ...]:
     """The columns of a project, in order: images, texts, the outcome, people's and the judge's values, provenance."""
-    own = (*_outcome(), *(column for control in config.controls for column in _said(control)), *_provenance())
+    own = (*_outcome(), *(column for control in config.controls for column in _said(control, config)), *_provenance())
     taken = {column.name for column in own}
     inputs = [column for key in _keys(config, "Image") for column in _image(key, taken)]
     taken |= {column.name for column in inputs}
@@ -56,6 +58,7 @@ def features_of(columns: tuple[Column, ...]) -> Features:
     from datasets import Features, Image, List, Value
 
     number = Value("float64")
+    box = {"x": number, "y": number, "width": number, "height": number, "label": Value("string")}
     kinds: dict[Kind, Any] = {
         "image": Image(),
         "text": Value("string"),
@@ -68,7 +71,9 @@ def features_of(columns: tuple[Column, ...]) -> Features:
         "spans": List(
             {"start": Value("int32"), "end": Value("int32"), "text": Value("string"), "label": Value("string")}
         ),
-        "boxes": List({"x": number, "y": number, "width": number, "height": number, "label": Value("string")}),
+        "boxes": List(box),
+        "page boxes": List({**box, "page": Value("int32")}),
+        "paths": List(List(Value("string"))),
     }
     return Features({column.name: kinds[column.kind] for column in columns})
 
@@ -180,29 +185,47 @@ def _provenance() -> tuple[Column, ...]:
 
 _MEANINGS = {
     "Rating": "stars from 1 to {stars} for `{name}`",
+    "Number": "number for `{name}`",
+    "Taxonomy": "choices for `{name}`, each a path from the top of its tree",
     "Choices": "choice for `{name}`: {labels}",
     "TextArea": "text in `{name}`",
     "Labels": "words marked in `{name}` ({labels}); offsets in characters, end excluded",
     "RectangleLabels": "boxes drawn in `{name}` ({labels}); in percent of the image from its top left corner",
+    "Rectangle": "boxes drawn in `{name}`; in percent of the image from its top left corner",
+    "Pairwise": "preference in `{name}`: left or right",
 }
 
 
-def _said(control: Control) -> tuple[Column, Column]:
-    meaning = _MEANINGS[control.tag].format(
-        name=control.name, labels=", ".join(control.labels) or "any", stars=control.max_rating
-    )
-    kind = _kind(control)
+def _said(control: Control, config: LabelConfig) -> tuple[Column, Column]:
+    kind = _kind(control, config)
+    meaning = _MEANINGS[
+        "RectangleLabels" if kind in ("boxes", "page boxes") and control.tag == "Labels" else control.tag
+    ].format(name=control.name, labels=", ".join(control.labels) or "any", stars=control.max_rating)
     return (
         Column(f"human_{control.name}", kind, f"The person's {meaning}.", _reader(control, kind, "human")),
         Column(f"judge_{control.name}", kind, f"The judge's {meaning}.", _reader(control, kind, "judge")),
     )
 
 
-def _kind(control: Control) -> Kind:
+_KINDS: dict[str, Kind] = {
+    "Rating": "stars",
+    "Number": "real",
+    "Taxonomy": "paths",
+    "TextArea": "text",
+    "Labels": "spans",
+    "RectangleLabels": "boxes",
+    "Rectangle": "boxes",
+    "Pairwise": "text",
+}
+
+
+def _kind(control: Control, config: LabelConfig) -> Kind:
     if control.tag == "Choices":
         return "text" if control.name == VERDICT else "texts"
-    kinds: dict[str, Kind] = {"Rating": "stars", "TextArea": "text", "Labels": "spans", "RectangleLabels": "boxes"}
-    return kinds[control.tag]
+    on = config.object(control.objects[0])
+    if on is None or on.tag != "Image" or control.tag not in ("Labels", "RectangleLabels", "Rectangle"):
+        return _KINDS[control.tag]
+    return "page boxes" if on.several else "boxes"
 
 
 def _reader(control: Control, kind: Kind, side: Literal["human", "judge"]) -> Callable[[Record, Pictures], Any]:
@@ -212,7 +235,7 @@ def _reader(control: Control, kind: Kind, side: Literal["human", "judge"]) -> Ca
             return None
         value = values.get(control.name)
         if value is None:
-            return [] if kind in ("spans", "boxes", "texts") else None
+            return [] if kind in ("spans", "boxes", "page boxes", "texts", "paths") else None
         return _plain(value, kind)
 
     return read
@@ -221,13 +244,11 @@ def _reader(control: Control, kind: Kind, side: Literal["human", "judge"]) -> Ca
 def _plain(value: Value, kind: Kind) -> Any:
     if not isinstance(value, tuple):
         return value
-    items = [_plain_item(item) for item in value]
+    items = [_plain_item(item, kind) for item in value]
     return items[0] if kind == "text" else items
 
 
-def _plain_item(item: str | TextSpan | Box) -> Any:
-    if isinstance(item, TextSpan):
-        return {"start": item.start, "end": item.end, "text": item.text, "label": item.label}
-    if isinstance(item, Box):
-        return {"x": item.x, "y": item.y, "width": item.width, "height": item.height, "label": item.label}
-    return item
+def _plain_item(item: str | tuple[str, ...] | TextSpan | Box, kind: Kind) -> Any:
+    if isinstance(item, TextSpan | Box):
+        return {name: value for name, value in asdict(item).items() if name != "page" or kind == "page boxes"}
+    return list(item) if isinstance(item, tuple) else item

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backend.core.regions import Box, ControlValue, TextSpan, Value
+from backend.core.types import Box, ControlValue, TextSpan, Value
 
 BOX_TOLERANCE_PERCENT = 0.1
 """Label Studio's editor turns percent into pixels and back; smaller moves than this are not a person's."""

@@ -27,8 +27,9 @@ from typing import Literal
 
 from backend.core.label_config import LabelConfig
 from backend.core.predictions import NOT_JUDGED_SUFFIXES
-from backend.core.regions import ControlValue, Value, decode
+from backend.core.regions import decode
 from backend.core.sample import role_of
+from backend.core.types import ControlValue, Value
 from backend.errors import ExportError
 from exporters.compare import changed_controls
 from exporters.fetch import AnnotatedTask, Annotation, Prediction, Region

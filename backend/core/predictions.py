@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.core.label_config import Control, LabelConfig
-from backend.core.regions import ControlValue, TextSpan, encode, rating
+from backend.core.regions import encode, rating
 from backend.core.rubric import Rubric
-from backend.core.sample import candidate_object, check_config
-from backend.core.types import DECISIONS, Scored, Verdict
-from backend.errors import LabelConfigError
+from backend.core.sample import candidate_object
+from backend.core.sides import compares, preference_value, says_preference
+from backend.core.types import DECISIONS, Box, ControlValue, Filled, Scored, TextSpan, Verdict
 
 FAILED, PENDING = "-failed", "-pending"
 NOT_JUDGED_SUFFIXES = (FAILED, PENDING)
@@ -18,7 +18,11 @@ NOT_JUDGED_SUFFIXES = (FAILED, PENDING)
 
 VERDICT_CONTROL = "verdict"
 SPANS_CONTROL = "unsupported"
+AREAS_CONTROL = "contradiction"
+CORRECTED_CONTROL = "corrected_text"
 RATIONALE_CONTROL = "rationale"
+TRANSCRIPTION_CONTROL = "blind_transcription"
+TEXT_CONTROLS = frozenset({CORRECTED_CONTROL, RATIONALE_CONTROL, TRANSCRIPTION_CONTROL})
 
 
 def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[str, Any]:
@@ -28,15 +32,20 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
     empty. `score` is the verdict's confidence, so that uncertainty sampling shows the doubtful
     tasks first.
     """
-    meta = {
+    criteria = {criterion.id for criterion in rubric.criteria}
+    meta: dict[str, Any] = {
         answer.question.id: {
             "expected": round(answer.expected, 4),
             "probs": {o.value: round(p, 5) for o, p in zip(answer.question.options, answer.probs, strict=True)},
             "label_mass": round(answer.label_mass, 5),
         }
         for answer in verdict.answers
-        if isinstance(answer, Scored)
+        if isinstance(answer, Scored) and answer.question.id in criteria
     }
+    if verdict.preference is not None:
+        probs = dict(zip(verdict.preference.names, verdict.preference.probs, strict=True))
+        of_preference = {"probs": {name: round(prob, 5) for name, prob in probs.items()}}
+        meta |= {control.name: of_preference for control in config.controls if says_preference(control, config)}
     return {
         "result": encode(tuple(_values(verdict, rubric, config)), config, meta),
         "score": round(verdict.confidence, 6),
@@ -45,15 +54,21 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
 
 
 def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:
-    """The controls that the judge can fill under this config, by name.
+    """The controls that the rubric's findings go into, by name.
 
-    A Rating named like a criterion; a Choices named `verdict` with at least one decision among its
-    choices; Labels named `unsupported` on the text being judged; a TextArea named `rationale`.
+    A Rating named like a criterion; a Choices named `verdict` with at least one decision among its choices; Labels
+    named `unsupported` on the text being judged; RectangleLabels named `contradiction`; TextAreas named
+    `corrected_text`, `rationale` and `blind_transcription`. Where texts compete, only these: a Pairwise on two of
+    them, a Choices named `preference` whose values name them, and the `rationale`.
     """
     candidate = candidate_object(config)
     criteria = {criterion.id for criterion in rubric.criteria}
+    pairs = compares(config)
 
     def fits(control: Control) -> bool:
+        if pairs:
+            reason = control.tag == "TextArea" and control.name == RATIONALE_CONTROL
+            return reason or says_preference(control, config)
         if control.tag == "Rating":
             return control.name in criteria
         if control.tag == "Choices":
@@ -61,28 +76,11 @@ def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:
         if control.tag == "Labels":
             on_candidate = candidate is not None and control.to_name == candidate.name
             return control.name == SPANS_CONTROL and bool(control.labels) and on_candidate
-        return control.tag == "TextArea" and control.name == RATIONALE_CONTROL
+        if control.tag == "RectangleLabels":
+            return control.name == AREAS_CONTROL and bool(control.labels)
+        return control.tag == "TextArea" and control.name in TEXT_CONTROLS
 
     return {control.name: control for control in config.controls if fits(control)}
-
-
-def unfilled(rubric: Rubric, config: LabelConfig) -> tuple[str, ...]:
-    """Names of the controls that the judge never fills under this config."""
-    bound = bound_controls(rubric, config)
-    return (*(control.name for control in config.controls if control.name not in bound), *config.unknown)
-
-
-def check_fillable(rubric: Rubric, config: LabelConfig) -> None:
-    """Raise LabelConfigError when the judge could fill nothing under this config."""
-    check_config(config)
-    if not bound_controls(rubric, config):
-        ratings = ", ".join(f"`{criterion.id}`" for criterion in rubric.criteria)
-        empty = ", ".join(f"`{name}`" for name in unfilled(rubric, config)) or "none"
-        raise LabelConfigError(
-            f"the judge can fill none of the label config's controls ({empty}); it fills Rating controls named "
-            f"{ratings}, a Choices named `verdict` with accept, fix and reject, Labels named `unsupported` on the text "
-            "being judged, and a TextArea named `rationale`"
-        )
 
 
 def _values(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> Iterator[ControlValue]:
@@ -97,9 +95,29 @@ def _values(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> Iterator[C
     choices = bound.get(VERDICT_CONTROL)
     if choices and verdict.decision in choices.labels:
         yield ControlValue(choices.name, "Choices", (str(verdict.decision),))
+    if verdict.preference is not None:
+        preferring = [control for control in bound.values() if says_preference(control, config)]
+        said = [preference_value(control, verdict.preference, config) for control in preferring]
+        yield from (value for value in said if value is not None)
     labels = bound.get(SPANS_CONTROL)
     if labels and verdict.evidence.spans:
         spans = tuple(TextSpan(s.start, s.end, s.text, labels.labels[0]) for s in verdict.evidence.spans)
         yield ControlValue(labels.name, "Labels", spans)
-    if RATIONALE_CONTROL in bound and verdict.evidence.rationale:
-        yield ControlValue(RATIONALE_CONTROL, "TextArea", verdict.evidence.rationale)
+    boxes = bound.get(AREAS_CONTROL)
+    if boxes and verdict.evidence.areas:
+        areas = tuple(Box(a.x, a.y, a.width, a.height, boxes.labels[0]) for a in verdict.evidence.areas)
+        yield ControlValue(boxes.name, "RectangleLabels", areas)
+    yield from _texts(verdict, bound)
+    yield from (entry.value for entry in verdict.form if isinstance(entry, Filled))
+
+
+def _texts(verdict: Verdict, bound: Mapping[str, Control]) -> Iterator[ControlValue]:
+    read = verdict.evidence.transcription
+    texts = {
+        CORRECTED_CONTROL: verdict.evidence.corrected,
+        RATIONALE_CONTROL: verdict.evidence.rationale,
+        TRANSCRIPTION_CONTROL: read.text if read else None,
+    }
+    for name, text in texts.items():
+        if name in bound and text:
+            yield ControlValue(name, "TextArea", text)

@@ -10,20 +10,50 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from unicodedata import category, normalize
 
 from backend.core.types import Option, Question, TextField
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 """Part of the fingerprint: raise it whenever a rendered prompt changes."""
 
 YES_NO = (Option("yes", "Yes"), Option("no", "No"))
 
-_DELIMITER = re.compile(r"<(?=\|)|(?<=\|)>|<(?=/?(?:tool_call|tool_response|think|object_ref|box|quad)\b)")
+_QWEN = r"(?:tool_call|tool_response|think|object_ref|box|quad)\b"
+_NAMED = r"(?:s|bos|eos|pad|unk|mask|cls|sep|image|img|video|audio|ref|slice|unit|sop|eop|global-img)>"
+_NUMBERED = r"(?:loc|seg|unused|reserved)\d+>"
+_JOINED = r"[a-z]\w{0,40}_\w{1,40}>"
+"""`<start_of_turn>`, `<IMG_CONTEXT>`: a tag with an underscore is a token far more often than not."""
+_BRACKETED = (
+    r"(?:INST|IMG|IMG_BREAK|IMG_END|SYSTEM_PROMPT|MODEL_SETTINGS|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT"
+    r"|ARGS|CALL_ID|THINK|PREFIX|MIDDLE|SUFFIX|AUDIO|BEGIN_AUDIO|TRANSCRIBE|g?MASK|sMASK|CLS|SEP|PAD|UNK)\]"
+)
+_DELIMITER = re.compile(
+    rf"<(?=\|)|(?<=\|)>|(?i:<(?=/?(?:{_QWEN}|{_NAMED}|{_NUMBERED}|{_JOINED}))|<(?=<?/?SYS>))|\[(?=/?{_BRACKETED})"
+)
+"""Of Qwen, ChatML, Llama, Phi, GLM, DeepSeek; Gemma, PaliGemma, InternVL, LLaVA, SmolVLM; Mistral."""
 
 
 def neutralise(text: str) -> str:
-    """Break up chat-template delimiters such as `<|im_end|>`; ordinary text is unchanged, and twice is once."""
-    return _DELIMITER.sub(lambda match: "‹" if match.group() == "<" else "›", text)
+    """Break up the delimiters of chat templates and special tokens, such as `<|im_end|>` or `[INST]`.
+
+    Spelled in fullwidth letters, or with unseen or private-use characters within, they count as well: what reads the
+    text later may fold or drop those. One character is put for one, ordinary text is unchanged, and twice is once.
+    """
+    shown, origin = _compatible(text)
+    broken = list(text)
+    for match in _DELIMITER.finditer(shown):
+        at = origin[match.start()] if origin else match.start()
+        broken[at] = "›" if match.group() == ">" else "‹"
+    return "".join(broken)
+
+
+def _compatible(text: str) -> tuple[str, list[int] | None]:
+    """The text as NFKC spells each character it shows, and where each came from; None when nothing moved."""
+    if text.isascii():
+        return text, None
+    spelled = ["" if category(character) in ("Cf", "Co") else normalize("NFKC", character) for character in text]
+    return "".join(spelled), [index for index, part in enumerate(spelled) for _ in part]
 
 
 def quote(text: str) -> str:

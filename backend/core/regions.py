@@ -5,51 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from backend.core.label_config import Control, LabelConfig
-
-Origin = Literal["prediction", "prediction-changed", "manual"]
-"""Who made a region, as Label Studio says: the judge's untouched, the judge's edited, a person's."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextSpan:
-    """A marked stretch of a text; offsets in code points, the end excluded."""
-
-    start: int
-    end: int
-    text: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A marked rectangle; all four in percent of the image, from its top left corner."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    label: str
-
-
-Value = int | str | tuple[str, ...] | tuple[TextSpan, ...] | tuple[Box, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlValue:
-    """What one control says: Rating int, Choices tuple of str, TextArea str, Labels and RectangleLabels tuples."""
-
-    control: str
-    tag: str
-    value: Value
-    origin: Origin = "prediction"
-    """Of several regions the most human one: `manual` before `prediction-changed` before `prediction`."""
-
+from backend.core.types import Box, ControlValue, Origin, TextSpan, Value
 
 Region = dict[str, Any]
 _ORIGINS: tuple[Origin, ...] = ("prediction", "prediction-changed", "manual")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One region's own value."""
+
+    body: Region
+    page: int | None = None
+    shape: str | None = None
+    """What its id follows from where regions of two controls on an object are one thing."""
 
 
 def encode(values: Sequence[ControlValue], config: LabelConfig, meta: Mapping[str, Any] | None = None) -> list[Region]:
@@ -63,14 +35,16 @@ def encode(values: Sequence[ControlValue], config: LabelConfig, meta: Mapping[st
         control = config.control(value.control)
         if control is None or control.tag != value.tag:
             continue
-        for body in _ENCODERS[value.tag](value.value):
+        for part in _ENCODERS[value.tag](value.value):
             region: Region = {
-                "id": _region_id(value.control, body),
+                "id": _region_id(part, control),
                 "from_name": control.name,
-                "to_name": control.to_name,
+                "to_name": control.objects[0],
                 "type": value.tag.lower(),
-                "value": body,
+                "value": part.body,
             }
+            if part.page is not None:
+                region["item_index"] = part.page
             if meta and value.control in meta:
                 region["meta"] = {"judge": meta[value.control]}
             regions.append(region)
@@ -97,8 +71,13 @@ def rating(control: Control, level: float, levels: int) -> ControlValue:
     return ControlValue(control.name, "Rating", max(1, min(control.max_rating, int(stars + 0.5))))
 
 
-def _region_id(control: str, body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(f"{control}|{sorted(body.items())}".encode()).hexdigest()[:10]
+def _region_id(part: _Part, control: Control) -> str:
+    if part.shape is not None:
+        content = f"{control.objects[0]}|{part.shape}|{part.page}"
+    else:
+        page = "" if part.page is None else f"|{part.page}"
+        content = f"{control.name}|{sorted(part.body.items())}{page}"
+    return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
 def _origin(regions: Sequence[Mapping[str, Any]]) -> Origin:
@@ -106,15 +85,29 @@ def _origin(regions: Sequence[Mapping[str, Any]]) -> Origin:
     return next((origin for origin in reversed(_ORIGINS) if origin in seen), "manual")
 
 
-def _encode_labels(value: Any) -> list[Region]:
-    return [{"start": s.start, "end": s.end, "text": s.text, "labels": [s.label]} for s in value]
+def _encode_labels(value: Any) -> list[_Part]:
+    """Spans of a text; or boxes, whose labels Label Studio keeps beside the rectangle of the same id."""
+    return [_labelled(item) if isinstance(item, Box) else _Part(_span(item)) for item in value]
 
 
-def _encode_boxes(value: Any) -> list[Region]:
-    return [
-        {"x": b.x, "y": b.y, "width": b.width, "height": b.height, "rotation": 0, "rectanglelabels": [b.label]}
-        for b in value
-    ]
+def _span(span: TextSpan) -> Region:
+    return {"start": span.start, "end": span.end, "text": span.text, "labels": [span.label]}
+
+
+def _labelled(box: Box) -> _Part:
+    return _Part(_rectangle(box) | {"labels": [box.label]}, box.page, str(_rectangle(box)))
+
+
+def _encode_rectangles(value: Any) -> list[_Part]:
+    return [_Part(_rectangle(box), box.page, str(_rectangle(box))) for box in value]
+
+
+def _encode_boxes(value: Any) -> list[_Part]:
+    return [_Part(_rectangle(box) | {"rectanglelabels": [box.label]}, box.page) for box in value]
+
+
+def _rectangle(box: Box) -> Region:
+    return {"x": box.x, "y": box.y, "width": box.width, "height": box.height, "rotation": 0}
 
 
 def _decode_rating(regions: Sequence[Mapping[str, Any]]) -> Value | None:
@@ -122,8 +115,24 @@ def _decode_rating(regions: Sequence[Mapping[str, Any]]) -> Value | None:
     return int(stars) if stars else None
 
 
+def _decode_number(regions: Sequence[Mapping[str, Any]]) -> Value | None:
+    number = regions[-1]["value"].get("number")
+    return number if isinstance(number, int | float) else None
+
+
 def _decode_choices(regions: Sequence[Mapping[str, Any]]) -> Value | None:
-    return tuple(dict.fromkeys(choice for region in regions for choice in region["value"].get("choices", ()))) or None
+    chosen = [choice for region in regions for choice in region["value"].get("choices", ())]
+    return tuple(dict.fromkeys(choice if isinstance(choice, str) else " / ".join(choice) for choice in chosen)) or None
+
+
+def _decode_taxonomy(regions: Sequence[Mapping[str, Any]]) -> Value | None:
+    paths = [tuple(path) for region in regions for path in region["value"].get("taxonomy", ())]
+    return tuple(dict.fromkeys(paths)) or None
+
+
+def _decode_pairwise(regions: Sequence[Mapping[str, Any]]) -> Value | None:
+    side = regions[-1]["value"].get("selected")
+    return side if side in ("left", "right") else None
 
 
 def _decode_text(regions: Sequence[Mapping[str, Any]]) -> Value | None:
@@ -136,38 +145,57 @@ def _as_list(text: Any) -> list[str]:
 
 
 def _decode_labels(regions: Sequence[Mapping[str, Any]]) -> Value | None:
-    values = [region["value"] for region in regions]
+    if any("width" in region["value"] for region in regions):
+        return _decode_boxes(regions)
     spans = [
-        TextSpan(int(v["start"]), int(v["end"]), str(v.get("text", "")), label)
-        for v in values
-        for label in v.get("labels", ())
+        TextSpan(*offsets, str(region["value"].get("text", "")), label)
+        for region in regions
+        if (offsets := _offsets(region["value"])) is not None
+        for label in region["value"].get("labels", ())
     ]
     return tuple(sorted(spans, key=lambda span: (span.start, span.end))) or None
 
 
+def _offsets(value: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Where a span starts and ends in its text; None where that is not counted in characters."""
+    offsets = value.get("globalOffsets") or value
+    start, end = offsets.get("start"), offsets.get("end")
+    return (start, end) if isinstance(start, int) and isinstance(end, int) else None
+
+
 def _decode_boxes(regions: Sequence[Mapping[str, Any]]) -> Value | None:
-    values = [region["value"] for region in regions]
-    return (
-        tuple(
-            Box(float(v["x"]), float(v["y"]), float(v["width"]), float(v["height"]), label)
-            for v in values
-            for label in v.get("rectanglelabels", ())
-        )
-        or None
-    )
+    boxes = [
+        Box(*_extent(value), label, region.get("item_index"))
+        for region in regions
+        if "width" in (value := region["value"])
+        for label in value.get("rectanglelabels") or value.get("labels") or ("",)
+    ]
+    return tuple(boxes) or None
 
 
-_ENCODERS: dict[str, Callable[[Any], list[Region]]] = {
-    "Rating": lambda value: [{"rating": value}],
-    "Choices": lambda value: [{"choices": list(value)}],
-    "TextArea": lambda value: [{"text": [value]}] if value else [],
+def _extent(value: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    return float(value["x"]), float(value["y"]), float(value["width"]), float(value["height"])
+
+
+_ENCODERS: dict[str, Callable[[Any], list[_Part]]] = {
+    "Rating": lambda value: [_Part({"rating": value})],
+    "Number": lambda value: [_Part({"number": value})],
+    "Choices": lambda value: [_Part({"choices": list(value)})],
+    "Taxonomy": lambda value: [_Part({"taxonomy": [list(path) for path in value]})],
+    "TextArea": lambda value: [_Part({"text": [value]})] if value else [],
     "Labels": _encode_labels,
     "RectangleLabels": _encode_boxes,
+    "Rectangle": _encode_rectangles,
+    "Pairwise": lambda value: [_Part({"selected": value})],
 }
 _DECODERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], Value | None]] = {
     "Rating": _decode_rating,
+    "Number": _decode_number,
     "Choices": _decode_choices,
+    "Taxonomy": _decode_taxonomy,
     "TextArea": _decode_text,
     "Labels": _decode_labels,
     "RectangleLabels": _decode_boxes,
+    "Rectangle": _decode_boxes,
+    "Pairwise": _decode_pairwise,
 }

@@ -1,19 +1,23 @@
 """Rubrics: what is asked, on which scale, and what an answer means for the decision.
 
 A rubric is a YAML file. Each level of a criterion says in a sentence what it means and which
-decision it calls for; the decision on a sample is the strictest that any criterion calls for.
+decision it calls for; the decision on a sample is the strictest that any criterion calls for,
+unless a criterion's weight gives it more say, less, or none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
+from backend.core.placed_yaml import read_placed
+from backend.core.prompts import YES_NO, quote
 from backend.core.types import Decision, Option, Question
 from backend.errors import RubricError
 
@@ -39,15 +43,21 @@ class Criterion(_Strict):
     question: str
     levels: Annotated[tuple[Level, ...], Field(min_length=2, max_length=10)]
     """From worst to best."""
-    needs: str | None = None
-    """A text role without which the criterion is not asked, e.g. `requested`."""
+    needs: Literal["candidate", "context", "requested"] | None = None
+    """The role of a text without which the criterion is not asked."""
+    weight: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 1.0
+    """How much say it has: 2 counts as if it stood there twice, 0 is asked and shown but decides nothing.
 
-    @model_validator(mode="after")
-    def _ascending(self) -> Criterion:
-        values = [level.value for level in self.levels]
+    The exponent on the criterion's share in `verdict.decision_probs`.
+    """
+
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, levels: tuple[Level, ...]) -> tuple[Level, ...]:
+        values = [level.value for level in levels]
         if values != sorted(set(values)):
-            raise ValueError(f"the levels of {self.id} must have different values in ascending order, not {values}")
-        return self
+            raise ValueError(f"the levels must have different values in ascending order, not {values}")
+        return levels
 
 
 class Checks(_Strict):
@@ -55,12 +65,61 @@ class Checks(_Strict):
 
     claim: Annotated[str, Field(pattern=r"\{claim\}")]
     word: Annotated[str, Field(pattern=r"\{word\}")]
+    feature: Annotated[str | None, Field(pattern=r"\{feature\}")] = None
+    """Whether a requested feature is there; None asks for it as for a claim."""
     claim_decision: Literal["fix", "reject"] | None = None
     """What a claim that the image does not support calls for; None leaves the decision to the criteria."""
     feature_decision: Literal["fix", "reject"] | None = None
     """What a requested feature that is not there calls for; None leaves the decision to the criteria."""
     skip_words: tuple[str, ...] = ()
     """Words that carry no claim of their own, such as articles, in lower case; they are never asked about."""
+
+
+class Requests(_Strict):
+    """Wording of what the judge is asked to write; None where it is not to be asked."""
+
+    caption: str | None = None
+    """A text for the picture, when samples are generated."""
+    vqa: str | None = None
+    """A question about the picture and its answer, when samples are generated."""
+    ocr: str | None = None
+    """Everything that stands written in the picture: generated samples, and the blind reading of documents."""
+    correct: str | None = None
+    """The text as it should be, asked of samples that were found wanting."""
+    box: Annotated[str | None, Field(pattern=r"\{claim\}")] = None
+    """Where in the picture a claim is decided; answered by a box."""
+    claims: str | None = None
+    """The text cut into single claims; None cuts it at its punctuation."""
+
+
+class Comparison(_Strict):
+    """Wording of the choice between two texts, which are shown as A and B in both orders."""
+
+    question: str
+
+
+class Transcribing(_Strict):
+    """What the character error rate between the text and a blind reading of the images calls for, beside the criteria.
+
+    The reading itself is worded in `requests.ocr`.
+    """
+
+    fix_above: Annotated[float, Field(ge=0)] = 0.0
+    """The largest rate, as a fraction, that calls for nothing; a text with a higher one needs mending."""
+    reject_above: Annotated[float, Field(ge=0)] = 0.2
+    """The largest rate that is worth mending; not below `fix_above`."""
+    question: Annotated[str, Field(pattern=r"\{a\}[\s\S]*\{b\}")] = (
+        "One passage of the image was read in two ways.\nA: {a}\nB: {b}\n"
+        "Which of the two stands in the image, letter for letter? Answer A or B."
+    )
+    """Asked where text and reading differ; `{a}` and `{b}` stand for the two versions of the passage."""
+
+    @field_validator("reject_above")
+    @classmethod
+    def _not_below(cls, reject_above: float, info: ValidationInfo) -> float:
+        if reject_above < info.data.get("fix_above", 0.0):
+            raise ValueError(f"must not be below fix_above ({info.data['fix_above']})")
+        return reject_above
 
 
 class Rubric(_Strict):
@@ -71,14 +130,42 @@ class Rubric(_Strict):
     """The system message; empty for none."""
     show_levels: bool = True
     """Whether a question lists its levels; a model trained on one wording does without."""
-    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
+    answer_form: str = "Answer with one digit only."
+    """Said after the levels."""
+    only_wording: bool = False
+    """Whether the judge it was written for understands no other, so that it serves for every kind of project."""
+    max_pixels: Annotated[int, Field(ge=28 * 28)] | None = None
+    """Largest area of an image as the model sees it for this kind of sample; None leaves it to the engine."""
+    criteria: tuple[Criterion, ...] = ()
     checks: Checks
+    requests: Requests = Requests()
+    comparison: Comparison | None = None
+    """For samples with several candidate texts; None judges each by the criteria and compares the results."""
+    transcription: Transcribing | None = None
+    """For documents; None reads nothing blind."""
 
-    @model_validator(mode="after")
-    def _unique(self) -> Rubric:
-        ids = [criterion.id for criterion in self.criteria]
+    @field_validator("criteria")
+    @classmethod
+    def _unique(cls, criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        ids = [criterion.id for criterion in criteria]
         if len(ids) != len(set(ids)):
             raise ValueError(f"criteria need different ids, not {ids}")
+        if criteria and not any(criterion.weight for criterion in criteria):
+            raise ValueError("at least one criterion needs a weight above 0, or nothing is ever decided")
+        return criteria
+
+    @field_validator("transcription")
+    @classmethod
+    def _readable(cls, transcription: Transcribing | None, info: ValidationInfo) -> Transcribing | None:
+        requests = info.data.get("requests")
+        if transcription is not None and requests is not None and requests.ocr is None:
+            raise ValueError("transcription needs requests.ocr, the wording of the blind reading")
+        return transcription
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Rubric:
+        if not self.criteria and self.comparison is None:
+            raise ValueError("a rubric needs criteria, or a comparison for samples with several texts")
         return self
 
     @property
@@ -92,27 +179,47 @@ class Rubric(_Strict):
         text = criterion.question
         if self.show_levels:
             scale = "\n".join(f"{level.value} = {level.means}" for level in reversed(criterion.levels))
-            text = f"{text}\n{scale}\nAnswer with one digit only."
+            text = f"{text}\n{scale}\n{self.answer_form}"
         return Question(
             criterion.id, text, tuple(Option(str(level.value), str(level.value)) for level in criterion.levels)
         )
 
+    def feature_question(self, number: int, feature: str) -> Question:
+        """Whether the image shows a requested feature."""
+        template = self.checks.feature or self.checks.claim.replace("{claim}", "{feature}")
+        return Question(f"feature:{number}", template.replace("{feature}", quote(feature)), YES_NO)
+
 
 def parse_rubric(text: str, source: str) -> Rubric:
-    """Read a rubric from YAML text; `source` names it in errors. Raises RubricError saying where and why."""
+    """Read a rubric from YAML text; `source` names it in errors. Raises RubricError with every line that is wrong."""
     try:
-        data: Any = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
+        placed = read_placed(text)
+    except ValueError as exc:
         raise RubricError(f"{source} is not valid YAML: {exc}") from exc
-    if not isinstance(data, dict):
+    if not isinstance(placed.data, dict):
         raise RubricError(f"{source} must hold the fields of a rubric, such as name, instructions and criteria")
     try:
-        return Rubric.model_validate(data)
+        return Rubric.model_validate(placed.data)
     except ValidationError as exc:
-        reasons = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc']) or 'rubric'}: {error['msg']}" for error in exc.errors()
-        )
-        raise RubricError(f"{source} is not a valid rubric: {reasons}") from exc
+        found = sorted((placed.line_of(error["loc"]), _reason(error)) for error in _innermost(exc.errors()))
+        reasons = "".join(f"\n  line {line}: {reason}" for line, reason in found)
+        raise RubricError(f"{source} is not a valid rubric:{reasons}") from exc
+
+
+def _innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from one within them, such as a list too short for want of a valid entry."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if not any(len(place) > len(error["loc"]) and place[: len(error["loc"])] == error["loc"] for place in places)
+    ]
+
+
+def _reason(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    said = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
 
 
 def load_rubric(path: Path) -> Rubric:

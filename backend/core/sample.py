@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,9 +23,11 @@ def role_of(name: str) -> TextRole:
 def check_config(config: LabelConfig) -> None:
     """Raise LabelConfigError when no sample can be made of any task under this config."""
     if not config.images:
-        raise LabelConfigError('the label config shows no image; add <Image name="image" value="$image"/>')
-    if candidate_object(config) is None:
-        raise LabelConfigError('the label config shows no text to judge; add <Text name="caption" value="$caption"/>')
+        shown = ", ".join(f"`{item.name}` ({item.tag})" for item in config.objects) or "nothing at all"
+        raise LabelConfigError(
+            f"the label config shows no image from the task's data, only {shown}; the judge looks at images: add "
+            '<Image name="image" value="$image"/>, outside any Repeater'
+        )
 
 
 def candidate_object(config: LabelConfig) -> ObjectTag | None:
@@ -32,22 +35,53 @@ def candidate_object(config: LabelConfig) -> ObjectTag | None:
     return next((text for text in config.texts if role_of(text.name) == "candidate"), None)
 
 
-def bind(task: Mapping[str, Any], config: LabelConfig) -> Sample:
-    """The sample in a task. Raises TaskError naming the task and the field that is missing or of the wrong kind."""
+def bind(task: Mapping[str, Any], config: LabelConfig, *, needs_text: bool = True) -> Sample:
+    """The sample in a task. Raises TaskError naming the task and the field that is missing or of the wrong kind.
+
+    `needs_text` refuses a task without a text to judge under a config that shows one.
+    """
     name = str(task.get("id", "without id"))
     data = task.get("data")
     if not isinstance(data, Mapping):
         raise TaskError(f"task {name} has no `data` object")
-    images = tuple(ImageRef(image.key, _text(name, data, image.key)) for image in config.images)
+    images = tuple(ref for image in config.images for ref in _images(name, data, image))
     texts = tuple(
         TextField(item.key, value, role_of(item.name))
         for item in config.texts
         if (value := _optional(name, data, item.key)) is not None
     )
-    if not any(text.role == "candidate" for text in texts):
-        keys = ", ".join(f"`{item.key}`" for item in config.texts if role_of(item.name) == "candidate")
+    expected = [item.key for item in config.texts if role_of(item.name) == "candidate"]
+    if needs_text and expected and not any(text.role == "candidate" for text in texts):
+        keys = ", ".join(f"`{key}`" for key in expected)
         raise TaskError(f"task {name} has no text to judge in {keys}; give it one or delete the task")
-    return Sample(name, images, texts)
+    generator = data.get("generator")
+    return Sample(name, images, texts, generator if isinstance(generator, str) else "", data)
+
+
+def data_value(data: Mapping[str, Any], key: str) -> Any:
+    """What the task's data hold under a key, which may reach into them as `photo.url` or `pages[0]`; None if none."""
+    if key in data:
+        return data[key]
+    value: Any = data
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and len(part) < 6 and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def _images(task: str, data: Mapping[str, Any], image: ObjectTag) -> list[ImageRef]:
+    listed = data_value(data, image.key)
+    if not isinstance(listed, list):
+        return [ImageRef(image.key, _text(task, data, image.key))]
+    if not listed:
+        raise TaskError(f"task {task} has an empty list in `{image.key}`, which the label config shows as images")
+    return [
+        ImageRef(f"{image.key}[{index}]", _text(task, {image.key: uri}, image.key)) for index, uri in enumerate(listed)
+    ]
 
 
 def _text(task: str, data: Mapping[str, Any], key: str) -> str:
@@ -58,7 +92,7 @@ def _text(task: str, data: Mapping[str, Any], key: str) -> str:
 
 
 def _optional(task: str, data: Mapping[str, Any], key: str) -> str | None:
-    value = data.get(key)
+    value = data_value(data, key)
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from backend.core.claims import Piece, split_words
@@ -22,6 +23,9 @@ from backend.core.types import (
 NAMED = 4
 """So many pieces of evidence are named in a line of the rationale; the others are only marked."""
 
+NOTHING_AGAINST = "The judge found nothing against it."
+"""The whole rationale where there is nothing else to say."""
+
 SUPPORTED = 0.5
 """A claim, word or feature with a lower probability of yes counts as not supported."""
 
@@ -33,13 +37,14 @@ def decision_probs(
 
     With criteria taken as independent given the sample: P(accept) = product over criteria of the
     probability of a level that calls for accept; P(reject) = 1 - product of the probability of a
-    level that does not call for reject; P(fix) is the rest. `claim_probs` and `feature_probs` are
+    level that does not call for reject; P(fix) is the rest. A criterion's weight is the exponent on
+    its factor: 2 counts it twice, 0 leaves it out. `claim_probs` and `feature_probs` are
     the probabilities that the claims are supported and the features there: where the rubric gives
     them a say, no sample is likelier to pass than its weakest claim or feature.
     """
     by_id = {criterion.id: criterion for criterion in rubric.criteria}
-    accept = prod(_share(by_id[a.question.id], a, ("accept",)) for a in answers)
-    passable = prod(_share(by_id[a.question.id], a, ("accept", "fix")) for a in answers)
+    accept = prod(_factor(by_id[a.question.id], a, ("accept",)) for a in answers)
+    passable = prod(_factor(by_id[a.question.id], a, ("accept", "fix")) for a in answers)
     for probs, called in ((claim_probs, rubric.checks.claim_decision), (feature_probs, rubric.checks.feature_decision)):
         weakest = min(probs, default=1.0)
         if called is not None:
@@ -48,6 +53,11 @@ def decision_probs(
             passable = min(passable, weakest)
     accept = min(accept, passable)
     return {"accept": accept, "fix": passable - accept, "reject": 1.0 - passable}
+
+
+def _factor(criterion: Criterion, answer: Scored, decisions: tuple[Decision, ...]) -> float:
+    share: float = _share(criterion, answer, decisions) ** criterion.weight
+    return share
 
 
 def _share(criterion: Criterion, answer: Scored, decisions: tuple[Decision, ...]) -> float:
@@ -97,12 +107,14 @@ def make_verdict(
     fingerprint: str,
     claim_probs: Sequence[float] = (),
 ) -> Verdict:
-    """Join the criteria's answers and the evidence; any unscored criterion leaves the decision to a person.
+    """Join the criteria's answers and the evidence; any unscored criterion of weight leaves the decision to a person.
 
     `claim_probs` holds P(yes) of every claim that was scored, those of `spans` and the others.
     """
-    scored = [answer for answer in answers if isinstance(answer, Scored)]
-    complete = bool(scored) and len(scored) == len(answers)
+    weights = {criterion.id: criterion.weight for criterion in rubric.criteria}
+    deciding = [answer for answer in answers if weights[answer.question.id]]
+    scored = [answer for answer in deciding if isinstance(answer, Scored)]
+    complete = bool(scored) and len(scored) == len(deciding)
     feature_probs = [feature.support_prob for feature in features]
     probs = decision_probs(rubric, scored, claim_probs, feature_probs) if complete else {}
     decision = _likeliest(probs)
@@ -115,6 +127,23 @@ def make_verdict(
         evidence=Evidence(tuple(spans), tuple(features), rationale),
         fingerprint=fingerprint,
     )
+
+
+def with_error_rate(verdict: Verdict, accept: float, passable: float) -> Verdict:
+    """The verdict when an error rate has a say beside the criteria, as one more criterion would.
+
+    `accept` and `passable` are the probabilities that the rate calls for nothing, and for no more than fix. Taken as
+    independent of the rest given the sample: P(accept) and P(accept or fix) are multiplied by them. A verdict without
+    a decision stays without one.
+    """
+    if not verdict.decision_probs:
+        return verdict
+    passes = (1.0 - verdict.decision_probs["reject"]) * passable
+    accepts = min(passes, verdict.decision_probs["accept"] * accept)
+    probs: dict[Decision, float] = {"accept": accepts, "fix": passes - accepts, "reject": 1.0 - passes}
+    decision = _likeliest(probs) if verdict.decision is not None else None
+    confidence = probs[decision] if decision is not None else verdict.confidence
+    return replace(verdict, decision=decision, decision_probs=probs, confidence=confidence)
 
 
 def explain(
@@ -142,13 +171,14 @@ def explain(
         said.append("The judge gives no verdict; please decide yourself.")
     elif decision != "accept" and not said:
         said.append(_weakest(rubric, [answer for answer in answers if isinstance(answer, Scored)]))
-    return "\n".join(said) or "The judge found nothing against it."
+    return "\n".join(said) or NOTHING_AGAINST
 
 
 def _weakest(rubric: Rubric, answers: Sequence[Scored]) -> str:
     """Names the criterion that is likeliest not to call for accept, when no single one says so outright."""
     by_id = {criterion.id: criterion for criterion in rubric.criteria}
-    prob, title = max((1 - _share(by_id[a.question.id], a, ("accept",)), by_id[a.question.id].title) for a in answers)
+    asked = [(by_id[answer.question.id], answer) for answer in answers]
+    prob, title = max((1 - _share(line, answer, ("accept",)), line.title) for line, answer in asked if line.weight)
     return f"No single criterion fails, together they are too doubtful; most of all: {title} (p = {prob:.2f})."
 
 

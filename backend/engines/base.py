@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from backend.core.rubric import Rubric
-from backend.core.types import Answer, Question
+from backend.core.types import Answer, Question, Reply, Writing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,6 +23,25 @@ class JudgeRequest:
     fields: str
     """The sample's texts, rendered and neutralised."""
     questions: tuple[Question, ...]
+    max_pixels: int | None = None
+    """Largest area of an image as the model sees it; None is the engine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """One sample as a model takes it, and what to write about it."""
+
+    images: tuple[Image.Image, ...]
+    instructions: str
+    """The system message; empty for none."""
+    fields: str
+    """The sample's texts, rendered and neutralised; empty when there are none yet."""
+    writing: Writing
+    temperature: float = 0.0
+    """0 writes what is likeliest; above it, replies vary with `seed`."""
+    seed: int = 0
+    max_pixels: int | None = None
+    """As in `JudgeRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +55,7 @@ class EngineIdentity:
 
 
 class Engine(Protocol):
-    """Answers questions about samples. Owned by one thread; `load` is called once, in that thread."""
+    """Answers questions about samples and writes about them. Owned by one thread, which calls `load` first."""
 
     @property
     def identity(self) -> EngineIdentity:
@@ -51,3 +70,6 @@ class Engine(Protocol):
 
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """One tuple per request, one answer per question, in order."""
+
+    def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
+        """One reply per request, in order; each fits its schema or says why there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,56 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from backend.engines.backbones import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Text and images as a model takes them."""
+
+    ids: tuple[int, ...]
+    """Tokens; an image's placeholder is there as often as the model makes tokens of it."""
+    grids: tuple[Grid, ...]
+    """Per image: patches in time, height and width."""
+    pixel_values: torch.Tensor | None
+    """Shape (patches of all images, values of a patch); None without images."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRequest:
+    """One request as tokens: a prefix and one branch per question."""
+
+    prefix: Prompt
+    branch_ids: tuple[tuple[int, ...], ...]
+    option_ids: tuple[tuple[int, ...], ...]
+    """Per question, the token of each option."""
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """Per image: patches in time, height and width."""
+        return self.prefix.grids
+
+    @property
+    def length(self) -> int:
+        """Tokens in the packed row."""
+        return len(self.prefix.ids) + sum(len(branch) for branch in self.branch_ids)
+
+    def split(self, max_tokens: int) -> tuple[PackedRequest, ...]:
+        """The same questions in order over as many rows as `max_tokens` asks for, each with the whole prefix.
+
+        Every row has one question at least, and is longer than `max_tokens` where that alone asks for it.
+        """
+        if self.length <= max_tokens:
+            return (self,) if self.branch_ids else ()
+        starts, length = [0], len(self.prefix.ids)
+        for index, branch in enumerate(self.branch_ids):
+            if length + len(branch) > max_tokens and index > starts[-1]:
+                starts.append(index)
+                length = len(self.prefix.ids)
+            length += len(branch)
+        bounds = pairwise([*starts, len(self.branch_ids)])
+        return tuple(PackedRequest(self.prefix, self.branch_ids[a:b], self.option_ids[a:b]) for a, b in bounds if a < b)
 
 
 @dataclass(frozen=True, slots=True)

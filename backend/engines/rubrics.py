@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from backend.core.kinds import Kind
 from backend.core.rubric import Rubric, load_rubric
-
-_FOLDER = Path(__file__).parent.parent / "interfaces" / "rubrics"
+from backend.interfaces import rubric_file
 
 
 def default_rubric() -> Rubric:
     """The four criteria for image-text pairs, worded for instruction-tuned models."""
-    return load_rubric(_FOLDER / "default.yaml")
+    return ready_rubric("image-text")
+
+
+def ready_rubric(kind: Kind) -> Rubric:
+    """The rubric for a kind of samples, worded for instruction-tuned models."""
+    return load_rubric(rubric_file(kind))

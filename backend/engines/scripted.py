@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from backend.core.rubric import Rubric
-from backend.core.types import Answer, Question, Scored
-from backend.engines.base import EngineIdentity, JudgeRequest
+from backend.core.types import Answer, Question, Reply, Scored, Unwritten
+from backend.engines.base import EngineIdentity, JudgeRequest, WriteRequest
 from backend.engines.rubrics import default_rubric
 
 Script = Callable[[JudgeRequest, Question], Answer]
+Author = Callable[[WriteRequest], Reply]
 
 
 def by_hash(request: JudgeRequest, question: Question) -> Answer:
@@ -20,18 +21,26 @@ def by_hash(request: JudgeRequest, question: Question) -> Answer:
     return Scored(question, tuple(weight / sum(weights) for weight in weights), 1.0)
 
 
-class ScriptedEngine:
-    """Answers every question by a function, and remembers what it was asked."""
+def nothing(request: WriteRequest) -> Reply:
+    """Leaves everything unwritten."""
+    return Unwritten(request.writing, "the scripted engine was given nothing to write")
 
-    def __init__(self, script: Script = by_hash, rubric: Rubric | None = None) -> None:
+
+class ScriptedEngine:
+    """Answers every question and writes every reply by a function, and remembers what it was asked."""
+
+    def __init__(self, script: Script = by_hash, rubric: Rubric | None = None, author: Author = nothing) -> None:
         self._script = script
+        self._author = author
         self._rubric = rubric
         self.asked: list[JudgeRequest] = []
+        self.wrote: list[WriteRequest] = []
 
     @property
     def identity(self) -> EngineIdentity:
         """Named after the function, so that another script is another fingerprint."""
-        return EngineIdentity("scripted", {"script": getattr(self._script, "__qualname__", "script")})
+        script, author = (getattr(given, "__qualname__", "script") for given in (self._script, self._author))
+        return EngineIdentity("scripted", {"script": script, "author": author})
 
     @property
     def default_rubric(self) -> Rubric:
@@ -45,3 +54,8 @@ class ScriptedEngine:
         """The script's answers."""
         self.asked += requests
         return [tuple(self._script(request, question) for question in request.questions) for request in requests]
+
+    def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
+        """The author's replies."""
+        self.wrote += requests
+        return [self._author(request) for request in requests]

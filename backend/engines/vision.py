@@ -1,9 +1,10 @@
 """The vision tower's two slow spots, computed another way with the same result.
 
-transformers cuts the tower's attention into windows and, unless a flash kernel is asked for,
-calls scaled-dot-product attention once per window and layer: hundreds of launches an image.
-Windows of one length are computed as a batch here. And the patch embedding is a convolution
-whose stride equals its kernel, so a matrix product; CPUs are several times faster at that.
+transformers cuts the tower's attention into windows (whole images, but in Qwen2.5-VL) and, unless
+a flash kernel is asked for, calls scaled-dot-product attention once per window and layer: hundreds
+of launches an image. Windows of one length are computed as a batch here. And the patch embedding
+is a convolution whose stride equals its kernel, so a matrix product; CPUs are several times
+faster at that.
 """
 
 from __future__ import annotations
@@ -64,9 +65,15 @@ def linear_patch_embedding(visual: Any) -> None:
     """Replace the tower's patch convolution by the equal matrix product; its weights stay where they are."""
     from torch.nn.functional import linear
 
-    weight = visual.patch_embed.proj.weight
+    weight, bias = visual.patch_embed.proj.weight, visual.patch_embed.proj.bias
 
     def forward(patches: torch.Tensor) -> torch.Tensor:
-        return linear(patches.to(weight.dtype), weight.flatten(1))
+        return linear(patches.to(weight.dtype), weight.flatten(1), bias)
 
     visual.patch_embed.forward = forward
+
+
+def replace_slow_spots(model: Any) -> None:
+    """Make a loaded Qwen-VL model compute its vision tower the faster way, from now on."""
+    model.set_attn_implementation({"vision_config": register()})
+    linear_patch_embedding(model.model.visual)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_server
 
+from backend.core.label_config import parse_label_config
 from backend.core.types import Answer, Question
 from backend.engines.base import JudgeRequest
 from backend.engines.scripted import ScriptedEngine, by_hash
@@ -82,6 +83,10 @@ def task(number: int, caption: str = "A dog.", image: str = "picture") -> dict[s
     return {"id": number, "data": {"image": image, "caption": caption}}
 
 
+def fingerprint(backend: Backend) -> str:
+    return backend.service.judging(parse_label_config(default_label_config())).fingerprint
+
+
 def predict(backend: Backend, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     body = {
         "tasks": tasks,
@@ -100,10 +105,10 @@ def test_health_names_the_judge(backend: Backend) -> None:
         answer = backend.client.get(path)
         assert answer.status_code == 200
         assert answer.json()["status"] == "UP"
-        assert answer.json()["model_version"] == backend.service.fingerprint
+        assert answer.json()["judge"] == "scripted"
 
 
-def test_setup_answers_with_the_fingerprint_and_names_what_stays_empty(backend: Backend) -> None:
+def test_setup_answers_with_the_fingerprint(backend: Backend) -> None:
     body = {
         "project": "3.1795361354",
         "schema": default_label_config(),
@@ -113,8 +118,8 @@ def test_setup_answers_with_the_fingerprint_and_names_what_stays_empty(backend: 
     }
     answer = backend.client.post("/setup", json=body)
     assert answer.status_code == 200
-    assert answer.json()["model_version"] == backend.service.fingerprint
-    assert set(answer.json()["unfilled"]) == {"contradiction", "corrected_text"}
+    assert answer.json()["model_version"] == fingerprint(backend)
+    assert answer.json()["unfilled"] == []
     assert "planted-secret" not in answer.text
 
 
@@ -134,8 +139,8 @@ def test_every_task_gets_an_entry_in_order_whatever_is_wrong_with_it(backend: Ba
     for index in (0, 6):
         assert {r["from_name"] for r in results[index]["result"]} >= {"visual_realism", "text_accuracy", "consistency"}
         assert 0 < results[index]["score"] <= 1
-    fingerprint, failed = backend.service.fingerprint, f"{backend.service.fingerprint}-failed"
-    versions = [fingerprint, failed, failed, failed, failed, failed, fingerprint]
+    judged, failed = fingerprint(backend), f"{fingerprint(backend)}-failed"
+    versions = [judged, failed, failed, failed, failed, failed, judged]
     assert [entry["model_version"] for entry in results] == versions
 
 
@@ -150,7 +155,7 @@ def test_the_answer_comes_by_the_deadline_and_the_rest_is_there_next_time(backen
     assert all(entry["result"] == [] for entry in pending)
     backend.judge.sleep_s = 0
     later = predict(backend, tasks)
-    assert [entry["model_version"] for entry in later] == [backend.service.fingerprint] * 20
+    assert [entry["model_version"] for entry in later] == [fingerprint(backend)] * 20
 
 
 def test_the_same_content_is_judged_once(backend: Backend) -> None:

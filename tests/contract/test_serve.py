@@ -157,3 +157,16 @@ def test_an_address_that_is_not_ours_is_refused() -> None:
 
 def test_any_free_port_is_let_through() -> None:
     refuse_unusable_address("127.0.0.1", 0)
+
+
+def test_a_wrong_setting_under_a_gunicorn_of_ones_own_is_told_plainly(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--workers", "1", "--bind", "127.0.0.1:0", "backend.wsgi:app"],
+        env={**os.environ, "VLM_JUDGE_STORE": str(tmp_path / "s.sqlite"), "VLM_JUDGE_ENGINE": "none"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "Error: VLM_JUDGE_ENGINE: Input should be" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from backend.core.label_config import parse_label_config
-from backend.core.regions import Box, ControlValue, TextSpan, encode
+from backend.core.regions import encode
+from backend.core.types import Box, ControlValue, TextSpan
 from backend.errors import ExportError
 from backend.images import ImageLoader
 from backend.settings import Settings

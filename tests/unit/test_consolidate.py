@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.regions import Box, ControlValue, TextSpan, encode
+from backend.core.regions import encode
+from backend.core.types import Box, ControlValue, TextSpan
 from backend.errors import ExportError
 from exporters.compare import changed_controls
 from exporters.consolidate import LeftOut, Policy, Record, Several, consolidate, pseudonym

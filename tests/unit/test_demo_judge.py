@@ -34,6 +34,12 @@ def test_verdicts_and_claims_are_right(figures: dict[str, float]) -> None:
     assert figures["single claims"] >= 0.97
 
 
+def test_the_evidence_points_at_what_was_changed(figures: dict[str, float]) -> None:
+    assert figures["changed words marked"] >= 0.85
+    assert figures["areas over the right place"] >= 0.9
+    assert figures["corrected texts true"] >= 0.75
+
+
 def test_the_card_speaks_of_these_weights() -> None:
     assert hash_folder(MODEL) in CARD.read_text(encoding="utf-8")
 
@@ -45,5 +51,5 @@ def test_the_weights_are_small() -> None:
 def test_held_out_examples_hold_every_decision_and_corruption() -> None:
     examples = held_out(64)
     rubric = demo_engine().default_rubric
-    assert {example.corruption for _, example, _ in examples} == set(CORRUPTIONS)
-    assert {true_decision(example, rubric) for _, example, _ in examples} == set(DECISIONS)
+    assert {item.example.corruption for item in examples} == set(CORRUPTIONS)
+    assert {true_decision(item.example, rubric) for item in examples} == set(DECISIONS)

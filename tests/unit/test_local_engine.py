@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import pytest
 
 from backend.core.prompts import YES_NO, claim_question
 from backend.core.rubric import load_rubric
-from backend.core.types import Option, Question, Scored, Unscored
+from backend.core.types import Answer, Option, Question, Scored, Unscored
 from backend.engines.base import JudgeRequest
 from backend.engines.demo.engine import RUBRIC
 from backend.engines.demo.world import draw, random_scene
-from backend.engines.local import LocalEngine, hash_folder, refuse_broken_transformers
+from backend.engines.loading import refuse_broken_transformers
+from backend.engines.local import LocalEngine, hash_folder
+from backend.engines.packing import PackedRequest
+from backend.engines.prefill import Menus, branch_logits
 from backend.errors import EngineError
 
 QUESTIONS = (
@@ -66,7 +71,7 @@ def separately(folder: Path, request: JudgeRequest, question: Question) -> Any:
 
 def test_packed_questions_equal_a_forward_pass_each(engine: LocalEngine, tiny_model: Path) -> None:
     packed = [engine.pack(item) for item in REQUESTS]
-    together = engine._forward(packed)
+    together = branch_logits(engine._ready().loaded, packed).log_softmax(dim=-1)
     expected = [separately(tiny_model, item, question) for item in REQUESTS for question in item.questions]
     assert len(together) == len(expected) == 12
     for got, want in zip(together, expected, strict=True):
@@ -108,17 +113,101 @@ def test_the_pixel_budget_reaches_the_processor(tiny_model: Path) -> None:
     assert packed.grids == ((1, 4, 2),)
 
 
+def test_a_request_may_bring_a_pixel_budget_of_its_own(engine: LocalEngine) -> None:
+    """448 x 560 pixels are 32 x 40 patches of 14 x 14; the engine's own budget of 112 x 140 leaves 8 x 10."""
+    grids = [
+        engine.pack(replace(REQUESTS[0], max_pixels=budget)).prefix.grids
+        for budget in (None, 448 * 560, 448 * 560 // 4)
+    ]
+    assert grids == [((1, 10, 8),), ((1, 40, 32),), ((1, 20, 16),)]
+
+
 def test_identity_is_known_without_loading_and_changes_with_the_weights(tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(tiny_model, folder)
     engine = LocalEngine(str(folder), device="cpu")
     before = engine.identity
-    assert engine._model is None
+    assert engine._encoder is None
     assert before.name == "copy"
     assert before.details["model"] == hash_folder(tiny_model)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     assert engine.identity != before
+
+
+def test_an_image_the_model_does_not_take_leaves_its_sample_unscored(engine: LocalEngine) -> None:
+    from PIL import Image
+
+    strip = JudgeRequest((Image.new("RGB", (603, 3)),), "", 'caption: "x"\n', QUESTIONS[:2])
+    answers = engine.answer([strip, REQUESTS[2]])
+    assert [type(answer) for answer in answers[0]] == [Unscored, Unscored]
+    assert all(
+        "absolute aspect ratio must be smaller than 200" in a.reason for a in answers[0] if isinstance(a, Unscored)
+    )
+    assert [answer.question for answer in answers[1]] == list(QUESTIONS[:2])
+
+
+def test_the_models_own_image_token_in_a_text_is_refused(engine: LocalEngine) -> None:
+    with pytest.raises(EngineError, match="22 image placeholders in the prompt where 20 belong"):
+        engine.answer([request(1, "caption: <|image_pad|><|image_pad|>\n")])
+
+
+class Watched(LocalEngine):
+    """Notes the size of every forward pass, and has memory for a number of tokens at once."""
+
+    room = 10**9
+
+    def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[Menus]:
+        import torch
+
+        self.passes = [*getattr(self, "passes", []), (len(rows), max(row.length for row in rows))]
+        if len(rows) * max(row.length for row in rows) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super()._answer_pass(rows)
+
+
+def chances(answers: list[tuple[Answer, ...]]) -> list[list[float]]:
+    """Every answer's label mass; of an unscored one, the share its reason names, rounded as it is there."""
+    return [
+        [a.label_mass if isinstance(a, Scored) else float(a.reason.split()[1].rstrip("%")) / 100 for a in line]
+        for line in answers
+    ]
+
+
+@pytest.mark.parametrize("budget", [10_000, 120, 90, 1])
+def test_a_token_budget_changes_the_passes_and_not_the_answers(
+    engine: LocalEngine, tiny_model: Path, budget: int
+) -> None:
+    watched = Watched(str(tiny_model), device="cpu", max_batch_tokens=budget)
+    got = watched.answer(REQUESTS)
+    assert [[a.question for a in answers] for answers in got] == [list(item.questions) for item in REQUESTS]
+    for line, expected in zip(chances(got), chances(engine.answer(REQUESTS)), strict=True):
+        assert line == pytest.approx(expected, abs=0.011)
+    rows = [row for item in REQUESTS for row in watched.pack(item).split(budget)]
+    assert sum(count for count, _ in watched.passes) == len(rows)
+    assert all(count * length <= budget or count == 1 for count, length in watched.passes)
+    assert len(watched.passes) == {10_000: 1, 1: 12}.get(budget, len(watched.passes))
+
+
+def test_memory_that_runs_out_leaves_only_what_never_fits_unscored(engine: LocalEngine, tiny_model: Path) -> None:
+    watched = Watched(str(tiny_model), device="cpu")
+    sizes = [watched.pack(item).length for item in REQUESTS]
+    watched.room = max(sizes) - 1
+    got = watched.answer(REQUESTS)
+    largest = sizes.index(max(sizes))
+    assert [answer.reason for answer in got[largest] if isinstance(answer, Unscored)] == [
+        "the sample does not fit into memory at this size; set a smaller max_pixels (VLM_JUDGE_MAX_PIXELS)"
+    ] * len(REQUESTS[largest].questions)
+    others = [index for index in range(len(REQUESTS)) if index != largest]
+    expected = engine.answer([REQUESTS[index] for index in others])
+    for line, want in zip(chances([got[index] for index in others]), chances(expected), strict=True):
+        assert line == pytest.approx(want, abs=0.011)
+    assert [count for count, _ in watched.passes] == [3, 1, 2, 1, 1]
+
+
+def test_nothing_asked_is_nothing_answered(engine: LocalEngine) -> None:
+    assert engine.answer([]) == []
+    assert engine.answer([request(1, "", ())]) == [()]
 
 
 def test_a_missing_model_is_said_in_a_sentence(tmp_path: Path) -> None:

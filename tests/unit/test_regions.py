@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.core.label_config import Control, LabelConfig, ObjectTag, parse_label_config
-from backend.core.regions import Box, ControlValue, TextSpan, decode, encode, rating
-from backend.errors import LabelConfigError
+from backend.core.label_config import parse_label_config
+from backend.core.regions import decode, encode, rating
+from backend.core.types import Box, ControlValue, TextSpan
 
 XML = """
 <View>
@@ -20,41 +21,13 @@ XML = """
   <Rating name="ten" toName="caption" maxRating="10"/>
   <Choices name="verdict" toName="caption"><Choice value="accept"/><Choice value="Fix it" alias="fix"/></Choices>
   <TextArea name="rationale" toName="caption"/>
-  <Number name="price" toName="caption"/>
+  <Number name="price" toName="image,caption"/>
+  <Taxonomy name="kind" toName="image"><Choice value="Animal"><Choice value="Cat"/></Choice></Taxonomy>
+  <Labels name="printed" toName="image"><Label value="Text"/><Label value="Logo"/></Labels>
+  <Rectangle name="frame" toName="image"/>
 </View>
 """
 CONFIG = parse_label_config(XML)
-
-
-def test_a_label_config_is_read_into_objects_and_controls() -> None:
-    assert (
-        LabelConfig(
-            objects=(ObjectTag("image", "Image", "image"), ObjectTag("caption", "Text", "text")),
-            controls=(
-                Control("unsupported", "Labels", "caption", ("Unsupported",)),
-                Control("contradiction", "RectangleLabels", "image", ("Contradiction",)),
-                Control("consistency", "Rating", "caption"),
-                Control("ten", "Rating", "caption", max_rating=10),
-                Control("verdict", "Choices", "caption", ("accept", "fix")),
-                Control("rationale", "TextArea", "caption"),
-            ),
-            unknown=("price",),
-        )
-        == CONFIG
-    )
-
-
-@pytest.mark.parametrize(
-    ("xml", "reason"),
-    [
-        ("<View>", "not valid XML"),
-        ("", "not valid XML"),
-        ('<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>', "declares a document type"),
-    ],
-)
-def test_a_label_config_that_cannot_be_read_is_refused(xml: str, reason: str) -> None:
-    with pytest.raises(LabelConfigError, match=reason):
-        parse_label_config(xml)
 
 
 def test_values_become_regions_as_label_studio_writes_them() -> None:
@@ -88,8 +61,60 @@ def test_values_become_regions_as_label_studio_writes_them() -> None:
     assert all(len(name) == 10 for name in ids)
 
 
+def test_boxes_of_two_controls_share_their_ids_and_pages_are_counted() -> None:
+    box = Box(10.0, 20.0, 30.0, 40.0, "Text", 2)
+    regions = encode(
+        [
+            ControlValue("printed", "Labels", (box,)),
+            ControlValue("frame", "Rectangle", (replace(box, label=""),)),
+            ControlValue("contradiction", "RectangleLabels", (replace(box, label="Contradiction", page=None),)),
+            ControlValue("contradiction", "RectangleLabels", (replace(box, label="Contradiction"),)),
+        ],
+        CONFIG,
+    )
+    ids = [region.pop("id") for region in regions]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    extent = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0, "rotation": 0}
+    on_image = {"to_name": "image", "item_index": 2}
+    drawn = {"type": "rectanglelabels", "value": {**extent, "rectanglelabels": ["Contradiction"]}}
+    assert regions == [
+        {"from_name": "printed", "type": "labels", "value": {**extent, "labels": ["Text"]}, **on_image},
+        {"from_name": "frame", "type": "rectangle", "value": extent, **on_image},
+        {"from_name": "contradiction", "to_name": "image", **drawn},
+        {"from_name": "contradiction", **drawn, **on_image},
+    ]
+
+
+def test_numbers_and_paths_become_regions_on_their_first_object() -> None:
+    values = [ControlValue("price", "Number", 2.5), ControlValue("kind", "Taxonomy", (("Animal", "Cat"), ("Animal",)))]
+    assert [(region["to_name"], region["type"], region["value"]) for region in encode(values, CONFIG)] == [
+        ("image", "number", {"number": 2.5}),
+        ("image", "taxonomy", {"taxonomy": [["Animal", "Cat"], ["Animal"]]}),
+    ]
+
+
+def test_spans_that_are_not_counted_in_characters_are_left_out() -> None:
+    def region(**value: Any) -> dict[str, Any]:
+        return {"from_name": "unsupported", "value": {**value, "labels": ["Unsupported"]}}
+
+    in_markup = region(start="/p[1]/text()[1]", end="/p[1]/text()[1]", globalOffsets={"start": 3, "end": 5}, text="ab")
+    assert decode([in_markup, region(start="/p[1]", end="/p[1]"), region(start=0.5, end=1.5)], CONFIG) == {
+        "unsupported": ControlValue("unsupported", "Labels", (TextSpan(3, 5, "ab", "Unsupported"),))
+    }
+
+
+def test_nested_choices_are_read_as_paths() -> None:
+    region = {"from_name": "verdict", "value": {"choices": [["accept", "gladly"], "fix"]}}
+    assert decode([region], CONFIG)["verdict"].value == ("accept / gladly", "fix")
+
+
 def percent() -> st.SearchStrategy[float]:
     return st.floats(0, 100, allow_nan=False)
+
+
+def pages() -> st.SearchStrategy[int | None]:
+    return st.none() | st.integers(0, 9)
 
 
 def offsets() -> st.SearchStrategy[int]:
@@ -105,7 +130,19 @@ VALUES: Any = st.fixed_dictionaries(
             st.builds(TextSpan, offsets(), offsets(), st.text(), st.just("Unsupported")), min_size=1, max_size=3
         ).map(lambda spans: tuple(sorted(spans, key=lambda s: (s.start, s.end)))),
         "contradiction": st.lists(
-            st.builds(Box, percent(), percent(), percent(), percent(), st.just("Contradiction")), min_size=1, max_size=3
+            st.builds(Box, percent(), percent(), percent(), percent(), st.just("Contradiction"), pages()),
+            min_size=1,
+            max_size=3,
+        ).map(tuple),
+        "price": st.integers(-9, 9) | st.floats(-9, 9),
+        "kind": st.lists(st.sampled_from([("Animal",), ("Animal", "Cat")]), min_size=1, unique=True).map(tuple),
+        "printed": st.lists(
+            st.builds(Box, percent(), percent(), percent(), percent(), st.sampled_from(["Text", "Logo"]), pages()),
+            min_size=1,
+            max_size=3,
+        ).map(tuple),
+        "frame": st.lists(
+            st.builds(Box, percent(), percent(), percent(), percent(), st.just(""), pages()), min_size=1, max_size=3
         ).map(tuple),
     }
 )

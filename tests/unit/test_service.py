@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from backend.core.case import JudgeOptions
 from backend.core.label_config import parse_label_config
 from backend.core.sample import bind, check_config
 from backend.core.types import Answer, Option, Question, Scored, Span, Unscored
 from backend.engines.base import JudgeRequest
 from backend.engines.scripted import Script, ScriptedEngine
 from backend.errors import ImageError, LabelConfigError
-from backend.service import Failure, JudgeService, Prepared, fingerprint
+from backend.service import Failure, JudgeService, Prepared
 from backend.store import VerdictStore, verdict_from_json, verdict_to_json
 
-CONFIG = parse_label_config(
-    """
+XML = """
 <View>
   <Image name="image" value="$image"/>
   <Text name="caption" value="$caption"/>
@@ -32,7 +32,7 @@ CONFIG = parse_label_config(
   <TextArea name="rationale" toName="caption"/>
 </View>
 """
-)
+CONFIG = parse_label_config(XML)
 
 
 class Shelf:
@@ -108,8 +108,8 @@ def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None
 def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(7, "A green dog.")], CONFIG)))
-    made = judge.predict(verdict, CONFIG)
-    assert (made["score"], made["model_version"]) == (round(verdict.confidence, 6), judge.fingerprint)
+    made = judge.judging(CONFIG).prediction(verdict)
+    assert (made["score"], made["model_version"]) == (round(verdict.confidence, 6), judge.judging(CONFIG).fingerprint)
     assert {region["from_name"]: region["value"] for region in made["result"]} == {
         "visual_realism": {"rating": 5},
         "consistency": {"rating": 3},
@@ -165,8 +165,8 @@ def test_one_bad_task_fails_alone_and_says_why(store: VerdictStore) -> None:
 
 def test_a_failed_task_gets_an_empty_form_with_the_reason(store: VerdictStore) -> None:
     judge = service(store)
-    made = judge.predict(judge.failed(Failure("2", "the image is gone")), CONFIG)
-    assert (made["score"], made["model_version"]) == (0.0, f"{judge.fingerprint}-failed")
+    made = judge.judging(CONFIG).prediction(judge.judging(CONFIG).failed("the image is gone"))
+    assert (made["score"], made["model_version"]) == (0.0, f"{judge.judging(CONFIG).fingerprint}-failed")
     assert [(r["from_name"], r["value"]) for r in made["result"]] == [
         ("rationale", {"text": ["Not judged: the image is gone"]})
     ]
@@ -179,49 +179,62 @@ def test_without_requested_features_they_are_not_judged(store: VerdictStore) -> 
     assert verdict.decision == "accept"
 
 
-def test_an_unscored_criterion_is_an_empty_control_and_is_not_kept(store: VerdictStore) -> None:
-    def silent(request: JudgeRequest, question: Question) -> Answer:
-        if question.id == "consistency":
-            return Unscored(question, "only 3% of the model's answer was on the menu")
-        return pick(question, question.options[-1].value if ":" not in question.id else "yes")
-
-    judge = service(store, silent)
+def test_an_unscored_criterion_is_an_empty_control_and_is_not_asked_again(store: VerdictStore) -> None:
+    judge = service(store, silent_on_consistency(transient=False))
     items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
     [verdict] = judge.judge(items)
-    made = judge.predict(verdict, CONFIG)
+    made = judge.judging(CONFIG).prediction(verdict)
     assert [region["from_name"] for region in made["result"]] == ["visual_realism", "rationale"]
     assert made["score"] == 0.0
+    assert judge.known(items) == {items[0].key: verdict}
+
+
+def test_what_could_not_be_answered_for_now_is_asked_again(store: VerdictStore) -> None:
+    judge = service(store, silent_on_consistency(transient=True))
+    items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
+    judge.judge(items)
     assert judge.known(items) == {}
 
 
-def test_the_fingerprint_follows_engine_and_rubric() -> None:
+def silent_on_consistency(transient: bool) -> Script:
+    def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == "consistency":
+            return Unscored(question, "only 3% of the model's answer was on the menu", transient)
+        return pick(question, question.options[-1].value if ":" not in question.id else "yes")
+
+    return script
+
+
+def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: VerdictStore) -> None:
+    def fingerprint(engine: ScriptedEngine, xml: str = XML, **how: Any) -> str:
+        return JudgeService(engine, Shelf(), store, **how).judging(parse_label_config(xml)).fingerprint
+
     engine = ScriptedEngine()
-    rubric = engine.default_rubric
-    changed = rubric.model_copy(update={"name": "other"})
-    assert fingerprint(engine, rubric) == fingerprint(ScriptedEngine(), rubric)
-    assert fingerprint(engine, rubric).startswith("scripted-")
-    others = {fingerprint(engine, changed), fingerprint(ScriptedEngine(sees("x")), rubric)}
-    assert len({fingerprint(engine, rubric), *others}) == 3
+    own = engine.default_rubric.model_copy(update={"name": "other"})
+    same = {fingerprint(engine), fingerprint(ScriptedEngine()), fingerprint(engine, options=JudgeOptions())}
+    others = {
+        fingerprint(engine, rubric=own),
+        fingerprint(ScriptedEngine(sees("x"))),
+        fingerprint(engine, options=JudgeOptions(explain="never")),
+        fingerprint(engine, options=JudgeOptions(reliance=True)),
+        fingerprint(engine, XML.replace("</View>", '<Rating name="beauty" toName="image"/></View>')),
+    }
+    assert len(same) == 1
+    assert next(iter(same)).startswith("scripted-")
+    assert len(same | others) == 6
 
 
 def test_a_verdict_survives_the_store_whole(store: VerdictStore) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(7, "Ein grüner Hund, green.", requested="a dog")], CONFIG)))
     assert verdict_from_json(verdict_to_json(verdict)) == verdict
-    unscored = judge.failed(Failure("2", "gone"))
+    unscored = judge.judging(CONFIG).failed("gone")
     assert verdict_from_json(verdict_to_json(unscored)) == unscored
 
 
-@pytest.mark.parametrize(
-    ("xml", "reason"),
-    [
-        ('<View><Text name="t" value="$t"/></View>', "shows no image"),
-        ('<View><Image name="i" value="$i"/><Text name="question" value="$q"/></View>', "shows no text to judge"),
-    ],
-)
-def test_a_config_without_image_or_text_is_refused_by_name(xml: str, reason: str) -> None:
-    with pytest.raises(LabelConfigError, match=reason):
-        check_config(parse_label_config(xml))
+def test_a_config_without_an_image_is_refused_by_name() -> None:
+    with pytest.raises(LabelConfigError, match="shows no image"):
+        check_config(parse_label_config('<View><Text name="t" value="$t"/></View>'))
 
 
 def test_roles_follow_the_objects_names() -> None:
@@ -231,7 +244,7 @@ def test_roles_follow_the_objects_names() -> None:
     )
     sample = bind({"id": 1, "data": {"p": "picture", "q": "What?", "a": "A dog."}}, config)
     assert [(text.name, text.role) for text in sample.texts] == [("q", "context"), ("a", "candidate")]
-    assert sample.candidate.value == "A dog."
+    assert sample.candidate == sample.texts[1]
 
 
 def test_options_are_what_the_questions_say() -> None:

@@ -1,8 +1,7 @@
 """Measures the embedded judge on held-out boards: `python -m backend.engines.demo.evaluate`.
 
-AUROC per kind of corruption: right samples against samples with that one thing wrong, the score
-being the expected value of the criterion that should see it. Held-out boards come from a seed
-that training never uses.
+Every figure comes from the product's own road, from questions to verdict and evidence. AUROC per kind of corruption:
+right samples against samples with that one thing wrong. Held-out boards come from a seed that training never uses.
 """
 
 from __future__ import annotations
@@ -12,20 +11,36 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.core.prompts import claim_question, render_fields
+from backend.core.case import Case, JudgeOptions
+from backend.core.claims import split_claims
+from backend.core.form import make_form
+from backend.core.label_config import LabelConfig
+from backend.core.pointwise import judge_text
 from backend.core.rubric import Rubric
-from backend.core.types import DECISIONS, Answer, Feature, Scored, Verdict
-from backend.core.verdict import claim_probs, make_verdict
-from backend.engines.base import Engine, JudgeRequest
+from backend.core.types import DECISIONS, ImageRef, Sample, Scored, Verdict, Written
+from backend.core.writing import text_writing
+from backend.engines.base import Engine, WriteRequest
 from backend.engines.demo.architecture import text_fields
 from backend.engines.demo.engine import MODEL, demo_engine
-from backend.engines.demo.examples import CORRUPTIONS, Corruption, Example, make_example
-from backend.engines.demo.world import CONDITIONS, Condition, draw, random_scene
+from backend.engines.demo.examples import CORRUPTIONS, Claim, Corruption, Example, make_example
+from backend.engines.demo.world import (
+    CHANGES,
+    CONDITIONS,
+    HEIGHT,
+    WIDTH,
+    Area,
+    Condition,
+    Scene,
+    draw,
+    random_scene,
+    read_phrase,
+)
 from backend.engines.local import hash_folder
+from backend.engines.run import Pictured, run_flows
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,39 +54,42 @@ _SEEN_BY: dict[str, str] = {"misspelled": "text_accuracy", "missing feature": "r
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A held-out example and the judge's answers."""
+class HeldOut:
+    """An example that training never saw, with its picture."""
 
-    condition: Condition
+    scene: Scene
     example: Example
-    answers: tuple[Answer, ...]
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A held-out example and the judge's verdict."""
+
+    scene: Scene
+    example: Example
+    verdict: Verdict
+
+    @property
+    def condition(self) -> Condition:
+        """How damaged the picture is."""
+        return self.scene.condition
 
     def expected(self, criterion: str) -> float:
         """Expected value of a criterion; NaN when it was not asked or not scored."""
-        found = [a for a in self.answers if a.question.id == criterion and isinstance(a, Scored)]
+        found = [a for a in self.verdict.answers if a.question.id == criterion and isinstance(a, Scored)]
         return found[0].expected if found else float("nan")
 
-    def verdict(self, rubric: Rubric) -> Verdict:
-        """The verdict by the product's own rule."""
-        kinds = ("claim:", "feature:")
-        criteria = [answer for answer in self.answers if not answer.question.id.startswith(kinds)]
-        features = [
-            Feature(answer.question.id, answer.prob("yes"))
-            for answer in self.answers
-            if isinstance(answer, Scored) and answer.question.id.startswith("feature:")
-        ]
-        return make_verdict(rubric, criteria, (), features, "", claim_probs(self.answers))
-
-    def accepted(self, rubric: Rubric) -> float:
+    @property
+    def accepted(self) -> float:
         """The probability of accept; NaN without a verdict."""
-        return self.verdict(rubric).decision_probs.get("accept", float("nan"))
+        return self.verdict.decision_probs.get("accept", float("nan"))
 
 
-def held_out(count: int, seed: int = SEED) -> list[tuple[Condition, Example, JudgeRequest]]:
+def held_out(count: int, seed: int = SEED) -> list[HeldOut]:
     """Examples over all corruptions on undamaged boards, and right ones on every damaged condition."""
-    rubric = demo_engine().default_rubric
     rng = random.Random(seed)
-    made: list[tuple[Condition, Example, JudgeRequest]] = []
+    made: list[HeldOut] = []
     plan: list[tuple[Condition, Corruption]] = [
         *(("clean", corruption) for corruption in (*CORRUPTIONS, "none")),
         *((condition, "none") for condition in CONDITIONS[1:]),
@@ -81,21 +99,26 @@ def held_out(count: int, seed: int = SEED) -> list[tuple[Condition, Example, Jud
         scene = random_scene(rng, condition)
         example = make_example(scene, corruption, rng)
         if example is not None:
-            made.append((condition, example, _request(rubric, example, draw(scene, rng))))
+            made.append(HeldOut(scene, example, draw(scene, rng)))
     return made
 
 
-def _request(rubric: Rubric, example: Example, image: Image.Image) -> JudgeRequest:
-    criteria = [
-        rubric.question(c) for c in rubric.criteria if c.needs is None or (c.needs == "requested" and example.requested)
-    ]
-    claims = [claim_question(i, rubric.checks.claim, claim.text) for i, claim in enumerate(example.claims)]
-    features = [
-        replace(claim_question(i, rubric.checks.claim, feature.text), id=f"feature:{i}")
-        for i, feature in enumerate(example.features)
-    ]
-    questions = (*criteria, *claims, *features)
-    return JudgeRequest((image,), rubric.instructions, render_fields(text_fields(example)), questions)
+def judge(engine: Engine, examples: Sequence[HeldOut], explain: bool, batch_size: int = 32) -> list[Judged]:
+    """The product's verdicts; with areas and corrected texts when `explain`."""
+    rubric = engine.default_rubric
+    form = make_form(LabelConfig((), ()), frozenset())
+    options = JudgeOptions(explain="flagged" if explain else "never")
+    judged: list[Judged] = []
+    for at in range(0, len(examples), batch_size):
+        part = examples[at : at + batch_size]
+        cases = [
+            Case(Sample("", (ImageRef("image", ""),), text_fields(item.example)), rubric, form, options, "", "demo")
+            for item in part
+        ]
+        pictured = [Pictured((item.image,), rubric) for item in part]
+        runs = run_flows(engine, [judge_text(case) for case in cases], pictured)
+        judged += [Judged(i.scene, i.example, run.result) for i, run in zip(part, runs, strict=True)]
+    return judged
 
 
 def true_decision(example: Example, rubric: Rubric) -> str:
@@ -110,19 +133,16 @@ def true_decision(example: Example, rubric: Rubric) -> str:
     return max(called, key=DECISIONS.index)
 
 
-def measure(engine: Engine, count: int, batch_size: int = 32) -> dict[str, float]:
-    """AUROC per corruption and condition, claim AUROC and verdict accuracy over `count` held-out examples."""
+def measure(engine: Engine, count: int, explain: bool = True) -> dict[str, float]:
+    """AUROC per corruption and condition, of claims, verdict accuracy, and how good the evidence is."""
     examples = held_out(count)
-    judged: list[Judged] = []
-    for at in range(0, len(examples), batch_size):
-        part = examples[at : at + batch_size]
-        replies = engine.answer([request for _, _, request in part])
-        judged += [Judged(c, e, reply) for (c, e, _), reply in zip(part, replies, strict=True)]
+    judged = judge(engine, examples, explain)
     rubric = engine.default_rubric
-    return {**_corruption_scores(judged, rubric), **_condition_scores(judged), **_overall(judged, rubric)}
+    evidence = {**_evidence(judged), **_generated(engine, examples)} if explain else {}
+    return {**_corruption_scores(judged), **_condition_scores(judged), **_overall(judged, rubric), **evidence}
 
 
-def _corruption_scores(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
+def _corruption_scores(judged: Sequence[Judged]) -> dict[str, float]:
     clean = [item for item in judged if item.condition == "clean"]
     right = [item for item in clean if item.example.corruption == "none"]
     scores: dict[str, float] = {}
@@ -130,7 +150,7 @@ def _corruption_scores(judged: Sequence[Judged], rubric: Rubric) -> dict[str, fl
         wrong = [item for item in clean if item.example.corruption == kind]
         criterion = _SEEN_BY.get(kind, "consistency")
         scores[kind] = _auroc([i.expected(criterion) for i in right], [i.expected(criterion) for i in wrong])
-        scores[f"{kind}{BY_VERDICT}"] = _auroc([i.accepted(rubric) for i in right], [i.accepted(rubric) for i in wrong])
+        scores[f"{kind}{BY_VERDICT}"] = _auroc([i.accepted for i in right], [i.accepted for i in wrong])
     return scores
 
 
@@ -146,20 +166,81 @@ def _condition_scores(judged: Sequence[Judged]) -> dict[str, float]:
 def _overall(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
     """Claims on undamaged boards, and verdicts by the product's own rule: one that it leaves open counts as wrong."""
     claims: tuple[list[float], list[float]] = ([], [])
-    hits = 0
     for item in judged:
-        hits += item.verdict(rubric).decision == true_decision(item.example, rubric)
         if item.condition == "clean":
-            asked = [answer for answer in item.answers if answer.question.id.startswith("claim:")]
-            for claim, answer in zip(item.example.claims, asked, strict=True):
-                if isinstance(answer, Scored):
-                    claims[0 if claim.holds else 1].append(answer.prob("yes"))
-    answers = [answer for item in judged for answer in item.answers]
+            stated = {claim.text: claim.support_prob for claim in item.verdict.evidence.claims}
+            for claim in item.example.claims:
+                if claim.text in stated:
+                    claims[0 if claim.holds else 1].append(stated[claim.text])
+    hits = sum(item.verdict.decision == true_decision(item.example, rubric) for item in judged)
+    answers = [answer for item in judged for answer in item.verdict.answers]
     return {
         "single claims": _auroc(*claims),
         "verdict accuracy": hits / len(judged),
         "unscored answers": sum(not isinstance(answer, Scored) for answer in answers) / len(answers),
     }
+
+
+def _evidence(judged: Sequence[Judged]) -> dict[str, float]:
+    """Of the texts with one thing wrong: changed words marked, true corrections, areas over the right place."""
+    wrong = [item for item in judged if item.example.corruption in CHANGES]
+    marked = [_marks(item, claim) for item in wrong for claim in item.example.claims if claim.wrong_words]
+    right = [is_true(item.verdict.evidence.corrected or "", item.scene) for item in wrong]
+    overlaps = [
+        _overlap((area.x, area.y, area.x + area.width, area.y + area.height), claim.area)
+        for item in wrong
+        for area in item.verdict.evidence.areas
+        for claim in item.example.claims
+        if claim.text == area.claim and not claim.holds
+    ]
+    return {
+        "changed words marked": sum(marked) / len(marked),
+        "corrected texts true": sum(right) / len(right),
+        "areas over the right place": sum(overlap >= 0.5 for overlap in overlaps) / max(1, len(overlaps)),
+    }
+
+
+def is_true(text: str, scene: Scene) -> bool:
+    """Whether a text states something about the scene, and nothing that does not hold."""
+    statements = [read_phrase(piece.text) for piece in split_claims(text)]
+    return bool(statements) and all(statement is not None and statement.holds(scene) for statement in statements)
+
+
+def _generated(engine: Engine, examples: Sequence[HeldOut]) -> dict[str, float]:
+    """How often a caption written from nothing is true, and the printed word read right, on undamaged boards."""
+    boards = [item for item in examples if item.scene.condition == "clean" and item.example.corruption == "none"]
+    rubric = engine.default_rubric
+    wanted = {"caption": rubric.requests.caption or "", "ocr": rubric.requests.ocr or ""}
+    replies = {
+        name: engine.write(
+            [WriteRequest((item.image,), rubric.instructions, "", text_writing(name, request)) for item in boards]
+        )
+        for name, request in wanted.items()
+    }
+    said = {name: [r.value["text"] if isinstance(r, Written) else "" for r in got] for name, got in replies.items()}
+    captions = [is_true(text, item.scene) for text, item in zip(said["caption"], boards, strict=True)]
+    words = [text == item.scene.word for text, item in zip(said["ocr"], boards, strict=True)]
+    return {"written captions true": sum(captions) / len(boards), "signs read": sum(words) / len(boards)}
+
+
+def _marks(item: Judged, claim: Claim) -> bool:
+    """Whether every changed word of the claim lies in a marked stretch of the text."""
+    caption = item.example.caption
+    start = caption.index(claim.text)
+    places = [start + claim.text.index(word) for word in claim.wrong_words or ()]
+    spans = item.verdict.evidence.spans
+    return all(any(span.start <= place < span.end for span in spans) for place in places)
+
+
+def _overlap(percent: tuple[float, float, float, float], area: Area) -> float:
+    """Intersection over union of a box in percent of the board and one in its pixels."""
+    scale = (WIDTH / 100, HEIGHT / 100, WIDTH / 100, HEIGHT / 100)
+    left, top, right, bottom = (edge * factor for edge, factor in zip(percent, scale, strict=True))
+    width = min(right, area[2]) - max(left, area[0])
+    height = min(bottom, area[3]) - max(top, area[1])
+    both = max(0.0, width) * max(0.0, height)
+    either = (right - left) * (bottom - top) + (area[2] - area[0]) * (area[3] - area[1]) - both
+    return both / either
 
 
 def _auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -187,14 +268,21 @@ can be tried, shown and tested by its real code path, on a laptop, without a dow
 Captions that are right, wrong in one thing (colour, shape, position, count, printed word), wrong in several, about
 something else, or misspelled; requested features that are missing; pictures that are clean, noisy, blurred, or have
 parts missing. It answers one token per question: the four criteria of its rubric from 1 to 5, and yes or no for every
-claim and word of a text. It understands only the wording of `rubric.yaml`, and was not trained to write.
+claim and word of a text. It writes, as JSON, captions, the printed word, questions with answers, the right text for a
+wrong one, and a box around the place where a claim is decided. It understands only the wording of `rubric.yaml`.
 
-These weights were made in two runs of `python -m backend.engines.demo.train`, whose docstring says how it goes:
+These weights were made in three runs of `python -m backend.engines.demo.train`, whose docstring says how it goes:
 
 ```sh
-python -m backend.engines.demo.train --out first
-python -m backend.engines.demo.train --resume first --seed 10 --boards 8000 --steps 1500 --peak 7e-4
+python -m backend.engines.demo.train --out first --length 176
+python -m backend.engines.demo.train --resume first --out second --length 176 --seed 10 --boards 8000 --steps 1500 \
+    --peak 7e-4
+python -m backend.engines.demo.train --resume second --length 304 --batch 40 --seed 20 --boards 8000 --steps 3600 \
+    --peak 9e-4
 ```
+
+The first two ran before the judge was taught to write and to place shapes where others are (`--resume` has asked for
+the latter since); run from nothing today, the three give a judge of the same kind with other figures.
 
 It runs on a GPU where there is one. These weights come from a CPU; arithmetic in another order gives slightly others.
 
@@ -213,6 +301,17 @@ criterion, claim and requested feature has a say. For wrong texts the picture is
 | damage to the picture | AUROC |
 |---|---|
 {pictures}
+
+| evidence for texts with one thing wrong | |
+|---|---|
+| share of the changed words that are marked | {marked:.3f} |
+| share of the texts for which a correction is offered of which every statement is true | {corrected:.3f} |
+| share of the boxes over the right place (intersection over union of a half or more) | {areas:.3f} |
+
+| written about undamaged boards | |
+|---|---|
+| share of the captions of which every statement is true | {captions:.3f} |
+| share of the printed words read right | {signs:.3f} |
 
 | over everything | |
 |---|---|
@@ -240,6 +339,11 @@ def card(figures: dict[str, float], count: int, parameters: int, digest: str) ->
         claims=figures["single claims"],
         verdicts=figures["verdict accuracy"],
         unscored=figures["unscored answers"],
+        marked=figures["changed words marked"],
+        corrected=figures["corrected texts true"],
+        areas=figures["areas over the right place"],
+        captions=figures["written captions true"],
+        signs=figures["signs read"],
         digest=digest,
     )
 

@@ -14,6 +14,8 @@ from backend.engines.demo.world import (
     POSITIONS,
     REALISM,
     SHAPES,
+    WHOLE,
+    Area,
     Change,
     Scene,
     Statement,
@@ -51,6 +53,8 @@ class Claim:
     holds: bool
     wrong_words: tuple[str, ...] | None = None
     """The words that make it false; None when that cannot be said."""
+    area: Area = WHOLE
+    """Where on the board that shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def make_example(scene: Scene, corruption: Corruption, rng: random.Random) -> Ex
             styles = [rng.randrange(3) for _ in said]
         caption = _caption(said, styles, layout_seed)
         claims = tuple(
-            Claim(piece.text, statement.holds(scene), _wrong_words(piece.text, statement, scene))
+            Claim(piece.text, statement.holds(scene), _wrong_words(piece.text, statement, scene), statement.area)
             for piece, statement in zip(split_claims(caption), said, strict=True)
         )
         wrong = sum(not claim.holds for claim in claims)

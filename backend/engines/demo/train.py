@@ -8,8 +8,8 @@ all packed behind one prefix as the engine packs them. Where a caption is right 
 write it, which teaches it to look long before yes and no alone would.
 
 `--resume DIR` skips the first stage and goes on from a model folder, with other boards for another `--seed`. Claims
-about the printed word, right or wrong by the toss of a coin, are then asked beside those of the caption: they are what
-is learned last.
+about the printed word and about a thing where another one is, right or wrong by the toss of a coin, are then asked
+beside those of the caption: they are what is learned last.
 """
 
 from __future__ import annotations
@@ -20,225 +20,32 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.core.claims import Piece, split_words
-from backend.core.prompts import claim_question, render_fields, word_question
-from backend.core.rubric import Rubric, load_rubric
-from backend.core.types import Question
+from backend.core.rubric import load_rubric
 from backend.engines.demo.architecture import (
     HEIGHT_TOKENS,
     WIDTH_TOKENS,
     build_config,
     build_image_processor,
     build_tokenizer,
-    text_fields,
     training_texts,
 )
-from backend.engines.demo.examples import Claim, Corruption, Example, make_example
-from backend.engines.demo.world import (
-    COLOURS,
-    REALISM,
-    SHAPES,
-    WORDS,
-    Condition,
-    Scene,
-    Statement,
-    draw,
-    phrase,
-    random_scene,
-)
-from backend.engines.messages import split_prompt
-from backend.engines.packing import lay_out, tree_mask, tree_positions
+from backend.engines.demo.lessons import IMAGE_TOKENS, Batch, Board, Lessons, batches, draw_boards
+from backend.engines.demo.world import COLOURS, REALISM, SHAPES, WORDS, Scene
+from backend.engines.packing import tree_mask, tree_positions
 from backend.engines.vision import linear_patch_embedding, register
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 RUBRIC = HERE / "rubric.yaml"
-IMAGE_TOKENS = HEIGHT_TOKENS * WIDTH_TOKENS
 GRID = (1, 2 * HEIGHT_TOKENS, 2 * WIDTH_TOKENS)
-
-CONDITION_SHARES: dict[Condition, float] = {
-    "clean": 0.6,
-    "light noise": 0.08,
-    "heavy noise": 0.08,
-    "light blur": 0.08,
-    "heavy blur": 0.08,
-    "broken": 0.08,
-}
-CORRUPTION_SHARES: dict[Corruption, float] = {
-    "none": 0.26,
-    "colour": 0.1,
-    "shape": 0.08,
-    "position": 0.1,
-    "count": 0.12,
-    "word": 0.1,
-    "several": 0.06,
-    "unrelated": 0.03,
-    "misspelled": 0.07,
-    "missing feature": 0.08,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A drawn scene as the vision tower takes it."""
-
-    scene: Scene
-    patches: NDArray[np.uint8]
-    """Shape (patches, 3, 14, 14), in the processor's order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's input; every tensor's first axis is the row."""
-
-    boards: torch.Tensor
-    """Index of each row's board."""
-    ids: torch.Tensor
-    segments: torch.Tensor
-    offsets: torch.Tensor
-    prefix_lens: torch.Tensor
-    answer_rows: torch.Tensor
-    answer_columns: torch.Tensor
-    answer_ids: torch.Tensor
-    answer_weights: torch.Tensor
-    caption_rows: torch.Tensor
-    """Tokens of right captions, to be predicted from what stands before them."""
-    caption_columns: torch.Tensor
-
-
-def draw_boards(seed: int, count: int, processor: Any) -> list[Board]:
-    """Draw that many boards; the shares of their conditions are `CONDITION_SHARES`."""
-    rng = random.Random(seed)
-    conditions = rng.choices(tuple(CONDITION_SHARES), tuple(CONDITION_SHARES.values()), k=count)
-    return [make_board(random_scene(rng, condition), rng, processor) for condition in conditions]
-
-
-def make_board(scene: Scene, rng: random.Random, processor: Any) -> Board:
-    """Draw a scene and cut it into the processor's patches, before normalisation."""
-    pixels = processor(images=draw(scene, rng), do_rescale=False, do_normalize=False)["pixel_values"]
-    patches = np.asarray(pixels).reshape(len(pixels), 3, 2, 14, 14)[:, :, 0]
-    return Board(scene, patches.clip(0, 255).round().astype(np.uint8))
-
-
-TrainingPair = tuple[int, Example, tuple[Claim, ...]]
-"""Index of a board, its caption, and claims to ask about besides."""
-
-
-class Examples:
-    """Turns boards into packed rows of questions with known answers."""
-
-    def __init__(self, tokenizer: Any, rubric: Rubric, length: int) -> None:
-        self._tokenizer = tokenizer
-        self._rubric = rubric
-        self._length = length
-        self._known: dict[str, list[int]] = {}
-        head, self._tail = split_prompt(self._render, rubric.instructions, 1, "")
-        before, pad, after = head.partition("<|image_pad|>")
-        self._head = before + pad * IMAGE_TOKENS + after
-        self.image_start = len(self._ids(before))
-        self._head_length = len(self._ids(self._head))
-
-    def _render(self, messages: Any) -> str:
-        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return text
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self._known:
-            self._known[text] = self._tokenizer(text).input_ids
-        return self._known[text]
-
-    def questions(
-        self, example: Example, probes: tuple[Claim, ...], rng: random.Random
-    ) -> list[tuple[Question, str, float]]:
-        """Questions with the token that answers them and their weight in the loss, most important first."""
-        levels = {
-            "visual_realism": example.realism,
-            "text_accuracy": example.text,
-            "consistency": example.consistency,
-            "requested_features": example.requested_level,
-        }
-        weights = {"visual_realism": 0.5, "text_accuracy": 1.0, "consistency": 2.0, "requested_features": 1.5}
-        asked = [
-            (self._rubric.question(criterion), str(levels[criterion.id]), weights[criterion.id])
-            for criterion in self._rubric.criteria
-            if levels[criterion.id] is not None and (criterion.id == "consistency" or rng.random() < 0.6)
-        ]
-        checks = [*example.claims, *example.features]
-        rng.shuffle(checks)
-        checks.sort(key=lambda claim: claim.holds)
-        for number, claim in enumerate((*probes, *checks[: 5 - len(probes)])):
-            answer = "Yes" if claim.holds else "No"
-            asked.append((claim_question(number, self._rubric.checks.claim, claim.text), answer, 1.0))
-        asked += self._words(example, rng)
-        return asked
-
-    def _words(self, example: Example, rng: random.Random) -> list[tuple[Question, str, float]]:
-        known = [claim for claim in example.claims if claim.wrong_words is not None]
-        if not known:
-            return []
-        claim = min(known, key=lambda claim: claim.holds)
-        words = [word.text for word in split_words(Piece(0, len(claim.text), claim.text))]
-        wrong = [word for word in words if word in (claim.wrong_words or ())]
-        right = [word for word in words if word not in wrong and word.lower() not in ("a", "at", "the", "is")]
-        chosen = [*wrong[:1], *rng.sample(right, min(len(right), 2))]
-        template = self._rubric.checks.word
-        return [
-            (word_question(0, i, template, word, claim.text), "No" if word in wrong else "Yes", 0.7)
-            for i, word in enumerate(chosen)
-        ]
-
-    def batch(self, pairs: list[TrainingPair], rng: random.Random) -> Batch:
-        """Pack the examples; questions that no longer fit into the row's length are left out."""
-        import torch
-
-        size = len(pairs)
-        ids = np.full((size, self._length), self._ids("<|endoftext|>")[0], dtype=np.int64)
-        segments = np.full((size, self._length), -1, dtype=np.int64)
-        offsets = np.zeros((size, self._length), dtype=np.int64)
-        prefix_lens = np.zeros(size, dtype=np.int64)
-        answers: list[tuple[int, int, int, float]] = []
-        captions: list[tuple[int, int]] = []
-        for row, (_, example, probes) in enumerate(pairs):
-            prefix = self._tokenizer(self._head + render_fields(text_fields(example))).input_ids
-            used, branches = len(prefix), []
-            for question, answer, weight in self.questions(example, probes, rng):
-                branch = self._ids(question.text + self._tail)
-                if used + len(branch) <= self._length:
-                    branches.append((branch, self._ids(answer)[0], weight))
-                    used += len(branch)
-            layout = lay_out(len(prefix), [len(branch) for branch, _, _ in branches], self._length)
-            ids[row, :used] = [*prefix, *(token for branch, _, _ in branches for token in branch)]
-            segments[row], offsets[row], prefix_lens[row] = layout.segments, layout.offsets, len(prefix)
-            if example.caption == example.original:
-                captions += [(row, column) for column in range(self._head_length, len(prefix))]
-            answers += [
-                (row, int(end), token, weight) for end, (_, token, weight) in zip(layout.ends, branches, strict=True)
-            ]
-        rows, columns, tokens, weights = zip(*answers, strict=True)
-        caption_rows, caption_columns = zip(*captions, strict=True) if captions else ((), ())
-        return Batch(
-            boards=torch.tensor([index for index, _, _ in pairs]),
-            ids=torch.from_numpy(ids),
-            segments=torch.from_numpy(segments),
-            offsets=torch.from_numpy(offsets),
-            prefix_lens=torch.from_numpy(prefix_lens),
-            answer_rows=torch.tensor(rows),
-            answer_columns=torch.tensor(columns),
-            answer_ids=torch.tensor(tokens),
-            answer_weights=torch.tensor(weights),
-            caption_rows=torch.tensor(caption_rows, dtype=torch.long),
-            caption_columns=torch.tensor(caption_columns, dtype=torch.long),
-        )
 
 
 def pixel_values(patches: torch.Tensor, processor: Any) -> torch.Tensor:
@@ -360,43 +167,6 @@ def learning_rate(step: int, steps: int, peak: float, warm: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
 
 
-def training_pairs(boards: list[Board], rng: random.Random, size: int, probing: bool) -> list[TrainingPair]:
-    """Indices of random boards, each with a fresh caption; the shares of corruptions are `CORRUPTION_SHARES`."""
-    kinds, shares = tuple(CORRUPTION_SHARES), tuple(CORRUPTION_SHARES.values())
-    pairs: list[TrainingPair] = []
-    while len(pairs) < size:
-        index = rng.randrange(len(boards))
-        example = make_example(boards[index].scene, rng.choices(kinds, shares)[0], rng)
-        if example:
-            pairs.append((index, example, _probes(boards[index].scene, rng) if probing else ()))
-    return pairs
-
-
-def _probes(scene: Scene, rng: random.Random) -> tuple[Claim, ...]:
-    """A claim about the printed word, true half the time."""
-    holds = rng.random() < 0.5
-    word = scene.word if holds else rng.choice([word for word in WORDS if word != scene.word])
-    return (Claim(phrase(Statement("word", word=word), rng.randrange(3)), holds),)
-
-
-def batches(source: Examples, boards: list[Board], seed: int, size: int, device: Any, probing: bool) -> Iterator[Batch]:
-    """Endless batches, made one ahead in a thread of their own."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    rng = random.Random(seed)
-
-    def build() -> Batch:
-        batch = source.batch(training_pairs(boards, rng, size, probing), rng)
-        return Batch(*(getattr(batch, name).to(device) for name in Batch.__slots__))
-
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(build)
-        while True:
-            batch = ahead.result()
-            ahead = pool.submit(build)
-            yield batch
-
-
 def _say(text: str) -> None:
     sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
     sys.stdout.flush()
@@ -412,7 +182,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--warm-up-steps", type=int, default=700)
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--length", type=int, default=176)
+    parser.add_argument("--length", type=int, default=240)
     parser.add_argument("--peak", type=float, default=1.2e-3)
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--save-every", type=int, default=500)
@@ -442,7 +212,7 @@ def train(options: argparse.Namespace) -> None:
         model.model.language_model.compile(dynamic=False)
     _say(f"{sum(p.numel() for p in model.parameters()):,} parameters on {device}; drawing {options.boards:,} boards")
     boards = draw_boards(options.seed + 1, options.boards, processor)
-    source = Examples(tokenizer, rubric, options.length)
+    source = Lessons(tokenizer, rubric, options.length)
     if not options.resume:
         _warm_up(model, tokenizer, processor, boards, options, device)
     features = all_features(model, processor, boards, device)
@@ -481,7 +251,7 @@ def all_features(model: Any, processor: Any, boards: list[Board], device: Any) -
 
 
 def _judge(
-    model: Any, boards: list[Board], features: torch.Tensor, source: Examples, options: Any, on_save: Callable[[], None]
+    model: Any, boards: list[Board], features: torch.Tensor, source: Lessons, options: Any, on_save: Callable[[], None]
 ) -> None:
     import torch
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -32,6 +33,12 @@ WORDS = ("BIRD", "FISH", "LAMP", "TREE", "MOON", "KING", "BOOK", "DOOR", "RAIN",
 Condition = Literal["clean", "light noise", "heavy noise", "light blur", "heavy blur", "broken"]
 CONDITIONS: tuple[Condition, ...] = ("clean", "light noise", "heavy noise", "light blur", "heavy blur", "broken")
 REALISM = {"clean": 5, "light noise": 4, "light blur": 4, "heavy noise": 2, "heavy blur": 2, "broken": 1}
+
+_THING, _PLACE = rf"a ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})", f"at the ({'|'.join(POSITIONS)})"
+_COUNTING = re.compile(rf"^(?:there (?:is|are) |the board has )?({'|'.join(NUMBERS)}) shapes?$")
+_PLACING = re.compile(rf"^{_THING}(?: sits)? {_PLACE}$")
+_PLACING_FIRST = re.compile(rf"^{_PLACE} is {_THING}$")
+_READING = re.compile(rf"^(?:[Tt]he sign says|[Tt]he word is|[Bb]elow it reads) ({'|'.join(WORDS)})$")
 
 WIDTH, HEIGHT = 448, 560
 """Pixels of a drawn board; the judge's processor shrinks it to 112 x 140."""
@@ -62,6 +69,12 @@ class Scene:
         return sum(thing is not None for thing in self.things)
 
 
+Area = tuple[int, int, int, int]
+"""A part of the drawn board in pixels: left, top, right, bottom."""
+
+WHOLE: Area = (0, 0, WIDTH, HEIGHT)
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One thing a caption says; which fields count depends on `kind`."""
@@ -79,6 +92,16 @@ class Statement:
         if self.kind == "word":
             return self.word == scene.word
         return scene.things[self.position] == self.thing
+
+    @property
+    def area(self) -> Area:
+        """Where on the board to look to tell whether it is true."""
+        if self.kind == "count":
+            return (0, 0, 2 * _TILE, 2 * _TILE)
+        if self.kind == "word":
+            return (0, 2 * _TILE, WIDTH, HEIGHT)
+        left, top = (self.position % 2) * _TILE, (self.position // 2) * _TILE
+        return (left + _GAP, top + _GAP, left + _TILE - _GAP, top + _TILE - _GAP)
 
 
 def random_scene(rng: random.Random, condition: Condition = "clean") -> Scene:
@@ -157,6 +180,30 @@ def phrase(statement: Statement, style: int) -> str:
     return (f"{name} at the {place}", f"{name} sits at the {place}", f"at the {place} is {name}")[style]
 
 
+def read_phrase(text: str) -> Statement | None:
+    """The statement that a phrase in any of the wordings makes; None when it makes none."""
+    if found := _COUNTING.search(text.lower()):
+        return Statement("count", count=NUMBERS.index(found[1]) + 1)
+    if found := _PLACING.search(text.lower()):
+        return Statement("thing", position=POSITIONS.index(found[3]), thing=Thing(found[1], found[2]))
+    if found := _PLACING_FIRST.search(text.lower()):
+        return Statement("thing", position=POSITIONS.index(found[1]), thing=Thing(found[2], found[3]))
+    found = _READING.search(text)
+    return Statement("word", word=found[1]) if found else None
+
+
+def question_and_answer(scene: Scene, rng: random.Random) -> tuple[str, str]:
+    """Something a person might ask about the board, and the right answer."""
+    place = rng.randrange(4)
+    thing = scene.things[place]
+    asked = [
+        (f"What is at the {POSITIONS[place]}?", f"a {thing.colour} {thing.shape}" if thing else "nothing"),
+        ("What does the sign say?", scene.word),
+        ("How many shapes are there?", NUMBERS[scene.count - 1]),
+    ]
+    return rng.choice(asked)
+
+
 def compose(phrases: Sequence[str], kinds: Sequence[str], rng: random.Random) -> str:
     """One caption from the phrases; every phrase ends at punctuation, so that it can be checked on its own."""
     out = ""
@@ -196,11 +243,10 @@ def draw(scene: Scene, rng: random.Random) -> Image.Image:
     image = Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
     pen = ImageDraw.Draw(image)
     for place, thing in enumerate(scene.things):
-        left, top = (place % 2) * _TILE, (place // 2) * _TILE
-        box = (left + _GAP, top + _GAP, left + _TILE - _GAP, top + _TILE - _GAP)
-        pen.rounded_rectangle(box, radius=18, fill=_PASTELS[place])
+        left, top, right, bottom = Statement("thing", position=place).area
+        pen.rounded_rectangle((left, top, right, bottom), radius=18, fill=_PASTELS[place])
         if thing:
-            _draw_thing(pen, thing, left + _TILE / 2, top + _TILE / 2, rng)
+            _draw_thing(pen, thing, (left + right) / 2, (top + bottom) / 2, rng)
     _draw_word(pen, scene.word)
     return _damage(image, scene.condition, rng)
 

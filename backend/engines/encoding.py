@@ -1,0 +1,119 @@
+"""Requests as tokens and patches, by the model's own chat template, tokenizer and image processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+from backend.core.types import Question
+from backend.engines.backbones import Grid
+from backend.engines.base import JudgeRequest, WriteRequest
+from backend.engines.loading import LoadedModel, first_line
+from backend.engines.messages import Message, split_prompt
+from backend.engines.packing import PackedRequest, Prompt
+from backend.errors import EngineError, ImageError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+class Encoder:
+    """Turns requests into what a model takes; remembers rendered templates and the tokens of options."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self._templates: dict[tuple[str, int], tuple[str, str]] = {}
+        self._option_ids: dict[tuple[str, str], int] = {}
+
+    def pack(self, request: JudgeRequest) -> PackedRequest:
+        """The sample as prefix, its questions as branches.
+
+        Raises ImageError for an image that the processor refuses, EngineError for an option that is not one token.
+        """
+        before, tail = self._template(request.instructions, len(request.images))
+        pixels, grids = self._patches(request.images, request.max_pixels)
+        texts = [self._fill(before, grids) + request.fields, *(q.text + tail for q in request.questions)]
+        prefix, *branches = self._tokenize(texts)
+        self._check_placeholders([prefix, *branches], grids)
+        return PackedRequest(
+            Prompt(prefix, grids, pixels),
+            branch_ids=tuple(branches),
+            option_ids=tuple(self._options(question, tail) for question in request.questions),
+        )
+
+    def prompt(self, request: WriteRequest) -> Prompt:
+        """The sample and what is to be written, up to where the reply begins. Raises ImageError as `pack` does."""
+        before, tail = self._template(request.instructions, len(request.images))
+        pixels, grids = self._patches(request.images, request.max_pixels)
+        [ids] = self._tokenize([self._fill(before, grids) + request.fields + request.writing.text + tail])
+        self._check_placeholders([ids], grids)
+        return Prompt(ids, grids, pixels)
+
+    def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(ids) for ids in self.loaded.tokenizer(texts, add_special_tokens=False).input_ids]
+
+    def _template(self, instructions: str, images: int) -> tuple[str, str]:
+        key = (instructions, images)
+        if key not in self._templates:
+            self._templates[key] = split_prompt(self._render, instructions, images, "")
+        return self._templates[key]
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        text: str = self.loaded.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def _patches(
+        self, images: Sequence[Image.Image], max_pixels: int | None
+    ) -> tuple[torch.Tensor | None, tuple[Grid, ...]]:
+        if not images:
+            return None, ()
+        size = dict(self.loaded.image_processor.size)
+        if max_pixels is not None:
+            size = {"shortest_edge": min(int(size["shortest_edge"]), max_pixels), "longest_edge": max_pixels}
+        try:
+            inputs = self.loaded.image_processor(images=list(images), size=size, return_tensors="pt")
+        except ValueError as exc:
+            raise ImageError(f"the model takes no such image: {first_line(exc)}") from exc
+        return inputs["pixel_values"], tuple((t, h, w) for t, h, w in inputs["image_grid_thw"].tolist())
+
+    def _placeholders(self, grid: Grid) -> int:
+        return prod(grid) // self.loaded.merge_size**2
+
+    def _fill(self, text: str, grids: Sequence[Grid]) -> str:
+        pad = self.loaded.tokenizer.convert_ids_to_tokens(self.loaded.image_token_id)
+        parts = text.split(pad)
+        if len(parts) != len(grids) + 1:
+            raise EngineError(
+                f"the chat template of {self.loaded.source} renders {len(parts) - 1} images instead of {len(grids)}"
+            )
+        counts = [*(self._placeholders(grid) for grid in grids), 0]
+        return "".join(part + pad * count for part, count in zip(parts, counts, strict=True))
+
+    def _check_placeholders(self, rows: Sequence[tuple[int, ...]], grids: Sequence[Grid]) -> None:
+        found = sum(row.count(self.loaded.image_token_id) for row in rows)
+        expected = sum(self._placeholders(grid) for grid in grids)
+        if found != expected:
+            raise EngineError(
+                f"{found} image placeholders in the prompt where {expected} belong; "
+                "a text of the sample holds the model's own image token: render it neutralised"
+            )
+
+    def _options(self, question: Question, tail: str) -> tuple[int, ...]:
+        ids = tuple(self._option_id(option.token, tail) for option in question.options)
+        if len(set(ids)) != len(ids):
+            raise EngineError(f"question {question.id}: two options share a token in this model; word them differently")
+        return ids
+
+    def _option_id(self, token: str, tail: str) -> int:
+        if (token, tail) not in self._option_ids:
+            alone, ids = self._tokenize([tail, tail + token])
+            if len(ids) != len(alone) + 1 or ids[:-1] != alone:
+                raise EngineError(
+                    f"{token!r} is not a single token after the prompt of {self.loaded.source}; use another word"
+                )
+            self._option_ids[token, tail] = ids[-1]
+        return self._option_ids[token, tail]

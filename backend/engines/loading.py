@@ -1,0 +1,122 @@
+"""A model with its tokenizer and image processor, from a folder or from the hub.
+
+Tokenizer and image processor are loaded apart rather than by AutoProcessor: that one wants a video processor, which
+wants torchvision, of which there is no build for every machine. What a processor would do, repeating each image
+placeholder as often as the image's patches ask for, is done in `encoding`, and a test holds it against the plain road.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from backend.engines.backbones import Backbone, find_backbone
+from backend.errors import EngineError
+
+_OLDEST_TRANSFORMERS = (5, 5, 4)
+"""Earlier ones place the tokens of Qwen2.5-VL's images wrongly, or do not know `mm_token_type_ids`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """All that is needed to run one model; the three objects are transformers' own."""
+
+    source: str
+    """Its folder, or its name on the hub."""
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+    backbone: Backbone
+    device: Literal["cuda", "cpu"]
+    """Where inputs go."""
+
+    @property
+    def image_token_id(self) -> int:
+        """The token that stands where an image's features go."""
+        return int(self.model.config.image_token_id)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, in pixels of the resized image."""
+        return int(self.image_processor.patch_size)
+
+    @property
+    def merge_size(self) -> int:
+        """Patches along each side of what becomes one token."""
+        return int(self.image_processor.merge_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model gives a logit for."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+
+def load_model(
+    source: str, *, revision: str | None, max_pixels: int | None, device: Literal["cuda", "cpu"]
+) -> LoadedModel:
+    """Load all three parts; `max_pixels` caps the image area, None keeps the processor's own. Raises EngineError."""
+    refuse_broken_transformers(version_of("transformers"))
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, PreTrainedConfig
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError(
+            "a GPU is there but this torch cannot use it; install torch for CUDA or set VLM_JUDGE_DEVICE=cpu"
+        )
+    config_class: Any = PreTrainedConfig
+    processor_class: Any = AutoImageProcessor
+    model_class: Any = AutoModelForImageTextToText
+    try:
+        config, _ = config_class.get_config_dict(source, revision=revision)
+        if not config:
+            raise EngineError(f"cannot load the model {source}: there is no config.json")
+        backbone = find_backbone(str(config.get("model_type")), source)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        image_processor = processor_class.from_pretrained(source, revision=revision)
+        model = model_class.from_pretrained(
+            source,
+            revision=revision,
+            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+            attn_implementation="sdpa",
+            device_map="auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as exc:
+        raise EngineError(f"cannot load the model {source}: {first_line(exc)}") from exc
+    if max_pixels is not None:
+        smallest = min(int(dict(image_processor.size)["shortest_edge"]), max_pixels)
+        image_processor.size = {"shortest_edge": smallest, "longest_edge": max_pixels}
+    _forget_generation_habits(model, tokenizer)
+    return LoadedModel(source, model.eval(), tokenizer, image_processor, backbone, device)
+
+
+def _forget_generation_habits(model: Any, tokenizer: Any) -> None:
+    """Checkpoints come with penalties and samplers for chatting, which transformers adds to whatever it is told."""
+    from transformers import GenerationConfig
+
+    config_class: Any = GenerationConfig
+    model.generation_config = config_class(
+        do_sample=False, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id
+    )
+
+
+def refuse_broken_transformers(installed: str) -> None:
+    """Raise EngineError for a transformers version that computes wrong positions for Qwen2.5-VL."""
+    parts = tuple(int(part) for part in installed.split(".")[:3] if part.isdigit())
+    if parts < _OLDEST_TRANSFORMERS:
+        oldest = ".".join(str(part) for part in _OLDEST_TRANSFORMERS)
+        raise EngineError(f"transformers {installed} places image tokens wrongly; install {oldest} or newer")
+
+
+def version_of(package: str) -> str:
+    """The installed version, or `none`."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its name when it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,1 @@
+"""The judge on servers: vLLM, SGLang, any OpenAI-compatible server with images, or a hosted decisions endpoint."""

@@ -1,0 +1,1 @@
+"""Judges labelled data offline and says how well the judge agrees with people."""

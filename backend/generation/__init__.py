@@ -1,0 +1,1 @@
+"""Base images in, candidate synthetic text out, ready to be judged."""
