@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from backend.core.types import DECISIONS
 from backend.engines.demo.engine import MODEL, demo_engine
-from backend.engines.demo.evaluate import CARD, held_out, measure, true_decision
+from backend.engines.demo.evaluate import CARD, HeldOut, held_out, judge, marks, measure, true_decision
 from backend.engines.demo.examples import CORRUPTIONS
-from backend.engines.demo.world import CONDITIONS
+from backend.engines.demo.sample import sample_items
+from backend.engines.demo.world import CONDITIONS, draw
 from backend.engines.local import hash_folder
 
 
@@ -35,9 +38,19 @@ def test_verdicts_and_claims_are_right(figures: dict[str, float]) -> None:
 
 
 def test_the_evidence_points_at_what_was_changed(figures: dict[str, float]) -> None:
-    assert figures["changed words marked"] >= 0.85
+    assert figures["changed words marked"] >= 0.9
     assert figures["areas over the right place"] >= 0.9
-    assert figures["corrected texts true"] >= 0.75
+    assert figures["corrected texts true"] >= 0.65
+
+
+def test_in_the_sample_project_the_changed_words_are_marked() -> None:
+    """All words that make a claim false, in nine of ten wrong captions; the marks are what an annotator sees."""
+    shown = [HeldOut(i.scene, i.example, draw(i.scene, random.Random(i.drawing_seed))) for i in sample_items()]
+    wrong = [item for item in shown if any(claim.wrong_words for claim in item.example.claims)]
+    judged = judge(demo_engine(), wrong, explain=False)
+    right = [all(marks(item, claim) for claim in item.example.claims if claim.wrong_words) for item in judged]
+    assert len(right) == 51
+    assert sum(right) / len(right) >= 0.9
 
 
 def test_the_card_speaks_of_these_weights() -> None:

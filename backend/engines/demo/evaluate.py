@@ -184,7 +184,7 @@ def _overall(judged: Sequence[Judged], rubric: Rubric) -> dict[str, float]:
 def _evidence(judged: Sequence[Judged]) -> dict[str, float]:
     """Of the texts with one thing wrong: changed words marked, true corrections, areas over the right place."""
     wrong = [item for item in judged if item.example.corruption in CHANGES]
-    marked = [_marks(item, claim) for item in wrong for claim in item.example.claims if claim.wrong_words]
+    marked = [marks(item, claim) for item in wrong for claim in item.example.claims if claim.wrong_words]
     right = [is_true(item.verdict.evidence.corrected or "", item.scene) for item in wrong]
     overlaps = [
         _overlap((area.x, area.y, area.x + area.width, area.y + area.height), claim.area)
@@ -223,7 +223,7 @@ def _generated(engine: Engine, examples: Sequence[HeldOut]) -> dict[str, float]:
     return {"written captions true": sum(captions) / len(boards), "signs read": sum(words) / len(boards)}
 
 
-def _marks(item: Judged, claim: Claim) -> bool:
+def marks(item: Judged, claim: Claim) -> bool:
     """Whether every changed word of the claim lies in a marked stretch of the text."""
     caption = item.example.caption
     start = caption.index(claim.text)
@@ -271,18 +271,18 @@ parts missing. It answers one token per question: the four criteria of its rubri
 claim and word of a text. It writes, as JSON, captions, the printed word, questions with answers, the right text for a
 wrong one, and a box around the place where a claim is decided. It understands only the wording of `rubric.yaml`.
 
-These weights were made in three runs of `python -m backend.engines.demo.train`, whose docstring says how it goes:
+These weights were made in four runs of `python -m backend.engines.demo.train`, whose docstring says how it goes:
 
 ```sh
-python -m backend.engines.demo.train --out first --length 176
-python -m backend.engines.demo.train --resume first --out second --length 176 --seed 10 --boards 8000 --steps 1500 \
-    --peak 7e-4
-python -m backend.engines.demo.train --resume second --length 304 --batch 40 --seed 20 --boards 8000 --steps 3600 \
-    --peak 9e-4
+train="python -m backend.engines.demo.train"
+$train --out first --length 176
+$train --resume first --out second --length 176 --seed 10 --boards 8000 --steps 1500 --peak 7e-4
+$train --resume second --out third --length 304 --batch 40 --seed 20 --boards 8000 --steps 3600 --peak 9e-4
+$train --resume third --length 304 --batch 40 --seed 30 --boards 6000 --steps 1500 --peak 6e-4
 ```
 
-The first two ran before the judge was taught to write and to place shapes where others are (`--resume` has asked for
-the latter since); run from nothing today, the three give a judge of the same kind with other figures.
+The lessons grew on the way: writing came with the third run, more claims about shapes in the wrong place with the
+fourth. Run from nothing today, the four give a judge of the same kind with other figures.
 
 It runs on a GPU where there is one. These weights come from a CPU; arithmetic in another order gives slightly others.
 

@@ -46,10 +46,10 @@ CONDITION_SHARES: dict[Condition, float] = {
     "broken": 0.08,
 }
 CORRUPTION_SHARES: dict[Corruption, float] = {
-    "none": 0.26,
+    "none": 0.22,
     "colour": 0.1,
     "shape": 0.08,
-    "position": 0.1,
+    "position": 0.14,
     "count": 0.12,
     "word": 0.1,
     "several": 0.06,
@@ -144,15 +144,18 @@ def make_lessons(boards: list[Board], rng: random.Random, size: int, probing: bo
 
 
 def probes(scene: Scene, rng: random.Random) -> tuple[Claim, ...]:
-    """A claim about the printed word and one that puts a thing where another is, each true about half the time."""
-    holds = rng.random() < 0.5
-    word = scene.word if holds else rng.choice([word for word in WORDS if word != scene.word])
-    claims = [Claim(phrase(Statement("word", word=word), rng.randrange(3)), holds)]
+    """Claims about the printed word or about a thing where another one is, each true about half the time."""
+    claims: list[Claim] = []
     taken = [place for place, thing in enumerate(scene.things) if thing]
     if len(taken) > 1:
-        there, elsewhere = rng.sample(taken, 2)
-        statement = Statement("thing", position=there, thing=scene.things[rng.choice((there, elsewhere))])
-        claims.append(Claim(phrase(statement, rng.randrange(3)), statement.holds(scene)))
+        for there in rng.sample(taken, 2):
+            shown = there if rng.random() < 0.5 else rng.choice([place for place in taken if place != there])
+            statement = Statement("thing", position=there, thing=scene.things[shown])
+            claims.append(Claim(phrase(statement, rng.randrange(3)), statement.holds(scene)))
+    if len(taken) < 2 or rng.random() < 0.3:
+        holds = rng.random() < 0.5
+        word = scene.word if holds else rng.choice([word for word in WORDS if word != scene.word])
+        claims.append(Claim(phrase(Statement("word", word=word), rng.randrange(3)), holds))
     return tuple(claims)
 
 
@@ -226,7 +229,7 @@ class Lessons:
         template = self._rubric.checks.word
         return [
             Branch(word_question(0, 0, template, word, claim.text).text, _yes_no(word not in wrong), 0.7)
-            for word in (*wrong[:1], *rng.sample(right, min(len(right), 2)))
+            for word in (*wrong[:2], *rng.sample(right, min(len(right), 2)))
         ]
 
     def _corrections(self, example: Example, rng: random.Random) -> list[Branch]:
