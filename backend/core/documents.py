@@ -32,7 +32,7 @@ from backend.core.types import (
     Verdict,
     Written,
 )
-from backend.core.verdict import NAMED, NOTHING_AGAINST, SUPPORTED, with_error_rate
+from backend.core.verdict import NAMED, NOTHING_AGAINST, SUPPORTED, shown_prob, with_error_rate
 from backend.core.writing import text_writing
 
 PAGE_TOKENS = 4096
@@ -240,7 +240,7 @@ def _named(text: str, difference: Disagreement, prob: float) -> str:
     else:
         side = "after" if difference.mark[1] <= difference.start else "before"
         said = f"“{theirs}” is missing {side} “{text[slice(*difference.mark)]}”"
-    return f"{said} (p = {prob:.2f})"
+    return f"{said} ({shown_prob(prob)})"
 
 
 def _clipped(text: str, most: int) -> str:

@@ -30,6 +30,7 @@ from backend.core.types import (
     Unscored,
     Verdict,
 )
+from backend.core.verdict import shown_prob
 
 SIDES = (Option("A", "A"), Option("B", "B"))
 
@@ -196,7 +197,7 @@ def _said(preference: Preference) -> str | None:
         return None
     others = " and ".join(name for name in preference.names if name != preference.winner)
     prob = preference.probs[preference.names.index(preference.winner)]
-    return f"{preference.winner} is preferred to {others} (p = {prob:.2f})."
+    return f"{preference.winner} is preferred to {others} ({shown_prob(prob)})."
 
 
 def _disagreement(names: Sequence[str], answers: Mapping[tuple[int, int], Scored]) -> str:

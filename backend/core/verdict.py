@@ -179,7 +179,7 @@ def _weakest(rubric: Rubric, answers: Sequence[Scored]) -> str:
     by_id = {criterion.id: criterion for criterion in rubric.criteria}
     asked = [(by_id[answer.question.id], answer) for answer in answers]
     prob, title = max((1 - _share(line, answer, ("accept",)), line.title) for line, answer in asked if line.weight)
-    return f"No single criterion fails, together they are too doubtful; most of all: {title} (p = {prob:.2f})."
+    return f"No single criterion fails, together they are too doubtful; most of all: {title} ({shown_prob(prob)})."
 
 
 def _line(criterion: Criterion, answer: Answer, spans: Sequence[Span], features: Sequence[Feature]) -> str | None:
@@ -197,6 +197,13 @@ def _line(criterion: Criterion, answer: Answer, spans: Sequence[Span], features:
     return head + level.means
 
 
+def shown_prob(prob: float) -> str:
+    """A probability as the rationale gives it, e.g. `p = 0.03`; one that would round to 0 or 1 is a bound."""
+    if prob < 0.005:
+        return "p < 0.01"
+    return "p > 0.99" if prob >= 0.995 else f"p = {prob:.2f}"
+
+
 def _named(items: Sequence[tuple[str, float]], what: str) -> str:
     more = f", and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(f"“{text}” is {what} (p = {prob:.2f})" for text, prob in items[:NAMED]) + more + "."
+    return ", ".join(f"“{text}” is {what} ({shown_prob(prob)})" for text, prob in items[:NAMED]) + more + "."

@@ -124,5 +124,5 @@ def test_the_data_manager_has_the_tabs_and_the_least_sure_first(road: Road, proj
     page.goto(f"{road.label_studio.url}/projects/{project}/data?tab={tabs['Least sure first']}")
     for title in ("Least sure first", "Judge rejects", "Judge and human disagree", "Reviewed"):
         page.get_by_text(title, exact=True).first.wait_for()
-    page.wait_for_function("() => document.querySelectorAll('img').length >= 8")
+    page.wait_for_function("() => [...document.images].filter(image => image.naturalWidth).length >= 8")
     keep_screenshot(page, "data-manager.png")

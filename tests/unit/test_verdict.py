@@ -9,7 +9,7 @@ from backend.core.prompts import YES_NO
 from backend.core.rubric import Rubric, parse_rubric
 from backend.core.scoring import read_answer
 from backend.core.types import Feature, Option, Question, Scored, Span, Unscored
-from backend.core.verdict import decision_probs, make_verdict, unsupported_spans
+from backend.core.verdict import decision_probs, make_verdict, shown_prob, unsupported_spans
 
 RUBRIC = parse_rubric(
     """
@@ -171,3 +171,11 @@ def test_expected_value_and_best_option() -> None:
     answer = scored(RUBRIC, 0, 0.2, 0.5, 0.3)
     assert answer.expected == pytest.approx(0.2 + 1.0 + 0.9)
     assert answer.best == "2"
+
+
+@pytest.mark.parametrize(
+    ("prob", "shown"),
+    [(0.0, "p < 0.01"), (0.0049, "p < 0.01"), (0.005, "p = 0.01"), (0.5, "p = 0.50"), (0.996, "p > 0.99")],
+)
+def test_a_probability_is_never_shown_as_certain(prob: float, shown: str) -> None:
+    assert shown_prob(prob) == shown
