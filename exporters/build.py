@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class SplitWriter:
         self._bytes = 0
         self._shards: list[Path] = []
         self._writer: Any = None
+        self.pattern = ""
+        """Which files of the folder hold the rows; known once the writer is closed."""
 
     def __enter__(self) -> SplitWriter:
         self._data.mkdir(parents=True, exist_ok=True)
@@ -50,12 +53,13 @@ class SplitWriter:
             self._flush()
         self._close_shard()
         if kind is None:
-            self._number_shards()
+            self._name_shards()
 
     def add(self, record: Record, pictures: Pictures) -> None:
         """Write one row; it reaches the disk when its row group is full."""
         self._rows.append(row_of(self._columns, record, pictures))
-        self._bytes += sum(len(picture.data) for picture in pictures.values() if picture is not None)
+        found = (picture for several in pictures.values() for picture in several if picture is not None)
+        self._bytes += sum(len(picture.data) for picture in found)
         if len(self._rows) >= MAX_GROUP_ROWS or self._bytes >= self._max_group_bytes:
             self._flush()
 
@@ -85,6 +89,16 @@ class SplitWriter:
             self._writer.close()
             self._writer = None
 
-    def _number_shards(self) -> None:
+    def _name_shards(self) -> None:
+        """Number them, and mark them by their content: `load_dataset` knows a folder again by its files' pattern.
+
+        Were the pattern always the same, a folder that was exported anew would be loaded from the cache, as it was.
+        """
+        digest = hashlib.sha256()
+        for shard in self._shards:
+            with shard.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        mark, count = digest.hexdigest()[:8], len(self._shards)
         for index, shard in enumerate(self._shards):
-            shard.rename(self._data / f"{self._split}-{index:05d}-of-{len(self._shards):05d}.parquet")
+            shard.rename(self._data / f"{self._split}-{index:05d}-of-{count:05d}-{mark}.parquet")
+        self.pattern = f"{self._data.name}/{self._split}-*-{mark}.parquet"

@@ -28,11 +28,12 @@ SOURCES = {
     "human": "written by a person",
     "judge": "the judge's proposal, kept",
     "original": "the original text",
-    "missing": "null: nobody has written the fix, the judge alone gave no verdict, or the task has no text",
+    "missing": "null: nobody has written the fix, the judge alone gave no verdict, no text is preferred, or there is none",
     "rejected": "null: the pair was rejected",
 }
 TYPES: dict[Kind, str] = {
     "image": "image",
+    "images": "list of image",
     "text": "string",
     "texts": "list of string",
     "stars": "int8",
@@ -60,6 +61,8 @@ class CardFacts:
     """The policy for tasks with several annotations."""
     load_from: str
     """What the reader passes to `load_dataset`: the repository's name, or the folder."""
+    pattern: str
+    """Which files of the folder hold the rows."""
 
 
 def card(facts: CardFacts) -> str:
@@ -117,7 +120,7 @@ def _metadata(facts: CardFacts) -> str:
         task_categories=["image-to-text"],
         tags=["image-text", "label-studio", "vlm-judge", "human-feedback"],
         size_categories=[next((name for limit, name in _SIZES if rows < limit), "n>1M")],
-        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": facts.pattern}]}],
     ).to_yaml()
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from backend.core.label_config import Control, LabelConfig
+from backend.core.sides import says_preference
 from backend.core.types import Box, TextSpan, Value
 from exporters.consolidate import VERDICT, Record
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Features
 
 Kind = Literal[
-    "image", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes", "page boxes", "paths"
+    "image", "images", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes", "page boxes", "paths"
 ]
 
 
@@ -28,8 +29,8 @@ class Picture:
     sha256: str
 
 
-Pictures = Mapping[str, Picture | None]
-"""A record's images by their key in the task's data; None for one that could not be had."""
+Pictures = Mapping[str, tuple[Picture | None, ...]]
+"""A record's images by their key in the task's data, one or all of a list; None for one that could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def columns_of(config: LabelConfig) -> tuple[Column, ...]:
     """The columns of a project, in order: images, texts, the outcome, people's and the judge's values, provenance."""
     own = (*_outcome(), *(column for control in config.controls for column in _said(control, config)), *_provenance())
     taken = {column.name for column in own}
-    inputs = [column for key in _keys(config, "Image") for column in _image(key, taken)]
+    listed = {item.key for item in config.images if item.several}
+    inputs = [column for key in _keys(config, "Image") for column in _image(key, taken, several=key in listed)]
     taken |= {column.name for column in inputs}
     inputs += [_input_text(key, taken) for key in _keys(config, "Text")]
     return (*inputs, *own)
@@ -61,6 +63,7 @@ def features_of(columns: tuple[Column, ...]) -> Features:
     box = {"x": number, "y": number, "width": number, "height": number, "label": Value("string")}
     kinds: dict[Kind, Any] = {
         "image": Image(),
+        "images": List(Image()),
         "text": Value("string"),
         "texts": List(Value("string")),
         "stars": Value("int8"),
@@ -95,19 +98,25 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def _image(key: str, taken: set[str]) -> tuple[Column, Column]:
-    def image(record: Record, pictures: Pictures) -> dict[str, Any] | None:
-        picture = pictures.get(key)
-        return None if picture is None else {"bytes": picture.data, "path": picture.name}
+def _image(key: str, taken: set[str], *, several: bool) -> tuple[Column, Column]:
+    def images(record: Record, pictures: Pictures) -> Any:
+        found = [picture and {"bytes": picture.data, "path": picture.name} for picture in pictures[key]]
+        return found if several else found[0]
 
-    def digest(record: Record, pictures: Pictures) -> str | None:
-        picture = pictures.get(key)
-        return None if picture is None else picture.sha256
+    def digests(record: Record, pictures: Pictures) -> Any:
+        found = [picture and picture.sha256 for picture in pictures[key]]
+        return found if several else found[0]
 
     name = _free(key, taken)
+    digest_name, digest = _free(f"{name}_sha256", taken), f"SHA-256 of the bytes of `{name}`, in hex"
+    if several:
+        return (
+            Column(name, "images", f"The task's `{key}` in their order, original bytes.", images),
+            Column(digest_name, "texts", f"{digest}, in the same order.", digests),
+        )
     return (
-        Column(name, "image", f"The task's `{key}`, original bytes.", image),
-        Column(_free(f"{name}_sha256", taken), "text", f"SHA-256 of the bytes of `{name}`, in hex.", digest),
+        Column(name, "image", f"The task's `{key}`, original bytes.", images),
+        Column(digest_name, "text", f"{digest}.", digests),
     )
 
 
@@ -125,7 +134,8 @@ def _outcome() -> tuple[Column, ...]:
             "final_text",
             "text",
             "The text to use; null when the pair was rejected, when nobody has written the fix, when the judge alone "
-            "saw it and gave no verdict, or when the task has no text.",
+            "saw it and gave no verdict, or when the task has no text. Where several texts compete, the preferred one; "
+            "null when none is.",
             lambda record, _: record.final_text,
         ),
         Column(
@@ -221,7 +231,7 @@ _KINDS: dict[str, Kind] = {
 
 def _kind(control: Control, config: LabelConfig) -> Kind:
     if control.tag == "Choices":
-        return "text" if control.name == VERDICT else "texts"
+        return "text" if control.name == VERDICT or says_preference(control, config) else "texts"
     on = config.object(control.objects[0])
     if on is None or on.tag != "Image" or control.tag not in ("Labels", "RectangleLabels", "Rectangle"):
         return _KINDS[control.tag]

@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from backend.core.label_config import LabelConfig
+from backend.core.label_config import LabelConfig, ObjectTag
 from backend.core.predictions import NOT_JUDGED_SUFFIXES
 from backend.core.regions import decode
-from backend.core.sample import role_of
+from backend.core.sample import data_value, role_of
+from backend.core.sides import chosen_text, compares, says_preference
 from backend.core.types import ControlValue, Value
 from backend.errors import ExportError
 from exporters.compare import changed_controls
@@ -59,8 +60,8 @@ class Record:
     """One row of the dataset. None is missing: nobody said it."""
 
     task_id: int
-    images: Mapping[str, str | None]
-    """Where each image is to be had, by its key in the task's data."""
+    images: Mapping[str, tuple[str | None, ...]]
+    """Where the images are to be had, by their key in the task's data: one, or all of a list; None where it is empty."""
     texts: Mapping[str, str | None]
     """The task's texts by their key."""
     final_text: str | None
@@ -80,16 +81,18 @@ class Record:
     verdicts_agree: bool | None
     """Whether all annotations give the same verdict; None with fewer than two verdicts."""
     lead_time_s: float | None
+    deciding: str = VERDICT
+    """The control whose value is the verdict; see `deciding_control`."""
 
     @property
     def human_verdict(self) -> str | None:
-        """The person's verdict."""
-        return verdict_of(self.human)
+        """The person's verdict, or which text they prefer."""
+        return verdict_of(self.human, self.deciding)
 
     @property
     def judge_verdict(self) -> str | None:
-        """The judge's verdict."""
-        return verdict_of(self.judge)
+        """The judge's verdict, or which text it prefers."""
+        return verdict_of(self.judge, self.deciding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +120,17 @@ def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Rec
     return _judged(task, prediction, judge, config)
 
 
-def verdict_of(values: Mapping[str, Value] | None) -> str | None:
+def deciding_control(config: LabelConfig) -> str:
+    """The control that decides: `verdict`, or where there is none the one that says which text is preferred."""
+    names = (control.name for control in config.controls if says_preference(control, config))
+    return VERDICT if config.control(VERDICT) else next(names, VERDICT)
+
+
+def verdict_of(values: Mapping[str, Value] | None, control: str = VERDICT) -> str | None:
     """The verdict among a person's or a judge's values."""
-    value = (values or {}).get(VERDICT)
-    return value[0] if isinstance(value, tuple) and value and isinstance(value[0], str) else None
+    value = (values or {}).get(control)
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, str) else None
 
 
 def pseudonym(user_id: int, key: bytes) -> str:
@@ -130,7 +140,8 @@ def pseudonym(user_id: int, key: bytes) -> str:
 
 def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: LabelConfig, policy: Policy) -> Record:
     answers = [_answer(task, annotation, config) for annotation in annotations]
-    verdicts = [verdict_of(_values(answer)) for answer in answers]
+    deciding = deciding_control(config)
+    verdicts = [verdict_of(_values(answer), deciding) for answer in answers]
     index = _choose(verdicts, policy.several)
     annotation, human = annotations[index], answers[index]
     prediction = _start(task, annotation) or _newest(task.predictions)
@@ -156,6 +167,7 @@ def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: L
         annotation_count=len(annotations),
         verdicts_agree=len(set(given)) == 1 if len(given) > 1 else None,
         lead_time_s=annotation.lead_time_s,
+        deciding=deciding,
     )
 
 
@@ -179,6 +191,7 @@ def _judged(
         annotation_count=0,
         verdicts_agree=None,
         lead_time_s=None,
+        deciding=deciding_control(config),
     )
 
 
@@ -269,7 +282,7 @@ def _final_text(
     A rejected pair has none, whatever stands in the form. A person's own correction wins over everything
     else. The judge's proposal counts where it was left in place and the verdict is not `accept`, which takes
     the text as it is. `fix` without a correction has no text yet: the original is known to be wrong, so it
-    is not passed off as final.
+    is not passed off as final. Where several texts compete, the preferred one is the original, if any is.
     """
     verdict, text = verdict_of(_values(decided)), _correction(decided)
     if verdict == "reject":
@@ -278,7 +291,7 @@ def _final_text(
         return text, "human" if own_text else "judge"
     if verdict == "fix":
         return None, "missing"
-    original = _original(task, config)
+    original = _original(task, config, decided)
     return original, "missing" if original is None else "original"
 
 
@@ -286,7 +299,7 @@ def _judged_text(
     task: AnnotatedTask, config: LabelConfig, judge: Mapping[str, ControlValue]
 ) -> tuple[str | None, TextSource]:
     """The same where no person decided: without a verdict nobody has said that any text will do."""
-    if verdict_of(_values(judge)) is None:
+    if verdict_of(_values(judge), deciding_control(config)) is None:
         return None, "missing"
     return _final_text(task, config, judge, own_text=False)
 
@@ -296,17 +309,28 @@ def _correction(values: Mapping[str, ControlValue]) -> str | None:
     return found.value if found is not None and isinstance(found.value, str) else None
 
 
-def _original(task: AnnotatedTask, config: LabelConfig) -> str | None:
-    candidates = (_text(task.data.get(item.key)) for item in config.texts if role_of(item.name) == "candidate")
-    return next((text for text in candidates if text is not None), None)
+def _original(task: AnnotatedTask, config: LabelConfig, decided: Mapping[str, ControlValue]) -> str | None:
+    """The task's text that was judged; where several compete, the preferred one, or None."""
+    if compares(config):
+        preferred = (chosen_text(value, config) for value in decided.values())
+        candidates = [item for item in preferred if item is not None][:1]
+    else:
+        candidates = [item for item in config.texts if role_of(item.name) == "candidate"]
+    texts = (_text(data_value(task.data, item.key)) for item in candidates)
+    return next((text for text in texts if text is not None), None)
 
 
-def _images(task: AnnotatedTask, config: LabelConfig) -> dict[str, str | None]:
-    return {item.key: _text(task.data.get(item.key)) for item in config.images}
+def _images(task: AnnotatedTask, config: LabelConfig) -> dict[str, tuple[str | None, ...]]:
+    return {item.key: _addresses(data_value(task.data, item.key), item) for item in config.images}
+
+
+def _addresses(value: object, image: ObjectTag) -> tuple[str | None, ...]:
+    listed = value if image.several and isinstance(value, list) else [value]
+    return tuple(_text(item) for item in listed) or (None,)
 
 
 def _texts(task: AnnotatedTask, config: LabelConfig) -> dict[str, str | None]:
-    return {item.key: _text(task.data.get(item.key)) for item in config.texts}
+    return {item.key: _text(data_value(task.data, item.key)) for item in config.texts}
 
 
 def _text(value: object) -> str | None:

@@ -76,7 +76,8 @@ class ExportSummary:
             lines.append(f"several annotations: {counts.several} rows, {counts.disagreeing} with different verdicts")
         if counts.missing_text:
             lines.append(
-                f"no final text, the fix, the verdict or the text itself is missing: {_tasks(counts.missing_text)}"
+                "no final text, the fix, the verdict, a preferred text or the text itself is missing: "
+                f"{_tasks(counts.missing_text)}"
             )
         if counts.missing_images:
             lines.append(f"null image, it could not be read: {_tasks(counts.missing_images)}")
@@ -160,7 +161,7 @@ def write_export(
         counts = tally.counts()
         if not counts.rows_out:
             raise ExportError(_nothing(project, counts))
-        facts = CardFacts(project.title, counts, columns, policy.several, named or f"./{out.name}")
+        facts = CardFacts(project.title, counts, columns, policy.several, named or f"./{out.name}", writer.pattern)
         (draft / CARD).write_text(card(facts), encoding="utf-8")
     return ExportSummary(out, counts)
 

@@ -41,7 +41,9 @@ class PictureReader:
 
     def read(self, record: Record) -> Pictures:
         """The record's images by key. Raises ExportError once too many tasks have failed."""
-        pictures = {key: self._read(record.task_id, key, uri) for key, uri in record.images.items()}
+        pictures = {
+            key: tuple(self._read(record.task_id, key, uri) for uri in uris) for key, uris in record.images.items()
+        }
         if len(self._failures) >= MAX_FAILURES:
             self.check()
         return pictures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,8 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
     assert rows.features == features_of(COLUMNS)
     assert [image.getpixel((0, 0)) for image in rows["image"]] == [1, 2, 3, 4, 6]
     assert list(rows.cast_column("image", Image(decode=False))) == ROWS
-    assert [path.name for path in (tmp_path / "out" / "data").iterdir()] == ["train-00000-of-00001.parquet"]
+    [shard] = (tmp_path / "out" / "data").iterdir()
+    assert re.fullmatch(r"train-00000-of-00001-[0-9a-f]{8}\.parquet", shard.name)
     assert (summary.counts.tasks_in, summary.rows_out) == (7, 5)
     assert summary.lines() == (
         "7 tasks = 5 rows + 1 left out (skipped) + 1 left out (unannotated)",
@@ -248,6 +250,17 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
         f'rows = load_dataset("{tmp_path / "out"}", split="train")',
         "print(rows[0])",
     )
+
+
+def test_a_folder_that_is_exported_anew_is_not_loaded_from_the_cache_as_it_was(tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    export(out, task(1, [submitted(JUDGE, 1)]))
+    before = load(out, cache)[0]["human_verdict"]
+    export(out, task(1, [submitted(OWN, 1)]))
+    assert (before, load(out, cache)[0]["human_verdict"]) == ("fix", "accept")
+    marked = [path.name for path in (out / "data").iterdir()]
+    export(out, task(1, [submitted(OWN, 1)]))
+    assert [path.name for path in (out / "data").iterdir()] == marked, "the same rows, the same file"
 
 
 def test_the_column_types() -> None:
@@ -285,7 +298,8 @@ def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
         for number in range(3):
             writer.add(row(number), {"image": picture_of(png(number))})
     shards = sorted((tmp_path / "data").iterdir())
-    assert [shard.name for shard in shards] == [f"train-0000{index}-of-00003.parquet" for index in range(3)]
+    assert [shard.name[:20] for shard in shards] == [f"train-0000{index}-of-00003" for index in range(3)]
+    assert {shard.match(writer.pattern) for shard in shards} == {True}
     tables = [Dataset.from_parquet(str(shard), cache_dir=str(tmp_path / "cache")) for shard in shards]
     assert [table["task_id"][:] for table in tables] == [[0], [1], [2]]
 

@@ -39,7 +39,7 @@ COUNTS = Counts(
 
 
 def facts(counts: Counts = COUNTS, title: str = "Shapes") -> CardFacts:
-    return CardFacts(title, counts, columns_of(CONFIG), "last", "me/shapes")
+    return CardFacts(title, counts, columns_of(CONFIG), "last", "me/shapes", "data/train-*-0123abcd.parquet")
 
 
 def replaced(**fields: object) -> Counts:
@@ -53,7 +53,7 @@ def test_the_metadata_is_valid() -> None:
         "task_categories": ["image-to-text"],
         "tags": ["image-text", "label-studio", "vlm-judge", "human-feedback"],
         "size_categories": ["n<1K"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*-0123abcd.parquet"}]}],
     }
 
 
