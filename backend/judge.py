@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
+from backend.core.predictions import FAILED
 from backend.core.types import Verdict
 from backend.errors import StudioError
 from backend.service import Failure, JudgeService, Prepared
@@ -15,6 +16,8 @@ from backend.studio_types import Project, StudioTask
 
 STORE_AT_ONCE = 2_000
 """Predictions per bulk write: each write makes the server recount the project, so few large ones are cheap."""
+
+_ASK_AGAIN = "a part of it could not be answered for now; run this again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,12 @@ def _judge_tasks(
         missing = list({item.key: item for item in ready if item.key not in results}.values())
         if missing:
             results |= zip((item.key for item in missing), service.judge_each(missing), strict=True)
-        for item in prepared:
+        for task, item in zip(chunk, prepared, strict=True):
             result = item if isinstance(item, Failure) else results[item.key]
             if isinstance(result, Failure):
                 run.failures.append(result)
+            elif result.fingerprint.endswith(FAILED):
+                run.failures.append(Failure(str(task.id), f"task {task.id}: {_ASK_AGAIN}"))
             elif isinstance(item, Prepared):
                 run.waiting.append({"task": int(item.sample.task), **item.judging.prediction(result)})
         run.advance(len(chunk))

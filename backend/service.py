@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.core.case import JudgeOptions
-from backend.core.judging import Judge, Judging, make_judging
+from backend.core.judging import Judge, Judging, make_judging, unsettled
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig
 from backend.core.rubric import Rubric
@@ -109,14 +109,18 @@ class JudgeService:
             return [Failure(batch[0].sample.task, f"task {batch[0].sample.task}: {exc}")]
 
     def judge(self, batch: Sequence[Prepared]) -> list[Verdict]:
-        """One verdict per sample, from the engine; also put into the store. Raises EngineError."""
+        """One verdict per sample, from the engine; also put into the store. Raises EngineError.
+
+        A verdict that lacks something which may be answered when asked again is not stored, and its fingerprint ends
+        in "-failed" like that of a task that could not be judged.
+        """
         runs = run_flows(
             self.engine,
             [item.judging.flow(item.sample) for item in batch],
             [Pictured(item.images, item.judging.rubric) for item in batch],
         )
         self._store.put({item.key: run.result for item, run in zip(batch, runs, strict=True) if run.settled})
-        return [run.result for run in runs]
+        return [run.result if run.settled else unsettled(run.result) for run in runs]
 
     def close(self) -> None:
         """Stop the threads that fetch images and let go of the store."""
@@ -145,13 +149,13 @@ class JudgeService:
 
 
 def content_key(sample: Sample, images: Sequence[Image.Image], judging: Judging) -> str:
-    """SHA-256 over the decoded pixels, the texts with their names and roles, and the fingerprint.
+    """SHA-256 over the decoded pixels with the images' names, the texts with names and roles, and the fingerprint.
 
     A form may draw its choices from anywhere in the task's data, so where there is one, all of the data count.
     """
     digest = hashlib.sha256(judging.fingerprint.encode())
-    for image in images:
-        digest.update(f"|{image.width}x{image.height}|".encode())
+    for ref, image in zip(sample.images, images, strict=True):
+        digest.update(f"|{ref.name}|{image.width}x{image.height}|".encode())
         digest.update(image.tobytes())
     texts = [[text.name, text.role, text.value] for text in sample.texts]
     digest.update(json.dumps([texts, sample.generator], ensure_ascii=False).encode())

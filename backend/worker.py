@@ -127,6 +127,10 @@ class Worker:
             results = self._results([job.prepared for job in batch])
         except Exception as exc:
             log.exception("judging failed")
+            if len(batch) > 1:  # one by one, so that what is wrong with one sample fails that one alone
+                for job in batch:
+                    self._judge([job])
+                return
             reason = f"the judge failed ({type(exc).__name__}); the backend's log has the details"
             results = [Failure(job.prepared.sample.task, reason) for job in batch]
         for job, result in zip(batch, results, strict=True):

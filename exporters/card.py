@@ -28,7 +28,7 @@ SOURCES = {
     "human": "written by a person",
     "judge": "the judge's proposal, kept",
     "original": "the original text",
-    "missing": "null: nobody has written the fix, the judge alone gave no verdict, no text is preferred, or there is none",
+    "missing": "null: nobody has written the fix, the judge alone gave no verdict, or there is no (preferred) text",
     "rejected": "null: the pair was rejected",
 }
 TYPES: dict[Kind, str] = {

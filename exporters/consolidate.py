@@ -61,7 +61,7 @@ class Record:
 
     task_id: int
     images: Mapping[str, tuple[str | None, ...]]
-    """Where the images are to be had, by their key in the task's data: one, or all of a list; None where it is empty."""
+    """Where the images are to be had, by their key in the task's data: one or a whole list; None where it is empty."""
     texts: Mapping[str, str | None]
     """The task's texts by their key."""
     final_text: str | None

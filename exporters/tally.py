@@ -35,7 +35,7 @@ class Counts:
     disagreeing: int
     """Rows whose annotations give different verdicts."""
     missing_text: tuple[int, ...]
-    """Tasks whose fix nobody has written, that the judge alone saw and gave no verdict, or without a (preferred) text."""
+    """Tasks whose fix nobody has written, that only a judge saw and gave no verdict, or without a (preferred) text."""
     missing_images: tuple[int, ...]
 
 

@@ -29,13 +29,14 @@ def add_explanation(
 ) -> Flow[Verdict]:
     """The verdict with areas of the image and a corrected text, as far as the rubric words requests for them.
 
-    A corrected text is kept only when the judge finds it likelier to be accepted than the text it corrects.
+    A corrected text is kept only when the judge finds it likelier to be accepted than the text it corrects; none is
+    written where that one's probability is not known.
     """
     if not case.asks_criteria or not _wanted(case, verdict):
         return verdict
     numbers = doubted(claims, answers)[:MOST_BOXES] if len(case.sample.images) == 1 else []
     boxes = _box_steps(case, [claims[number] for number in numbers])
-    corrections = _correction_steps(case)
+    corrections = _correction_steps(case) if verdict.decision_probs else []
     replies = yield from write(*boxes, *corrections)
     areas = _areas(case, [claims[number] for number in numbers], replies[: len(boxes)])
     corrected = yield from _better(case, verdict, replies[len(boxes) :])

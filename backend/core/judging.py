@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from backend.core.case import Case, JudgeOptions
@@ -16,11 +16,11 @@ from backend.core.form import Form, make_form
 from backend.core.injection import RULES_HASH
 from backend.core.label_config import LabelConfig
 from backend.core.pairs import MARGIN, SMALLEST, judge_pair
-from backend.core.pointwise import MOST_WORDS, judge_text
+from backend.core.pointwise import INDIFFERENT, MOST_WORDS, judge_text
 from backend.core.predictions import FAILED, bound_controls, prediction
 from backend.core.prompts import PROMPT_VERSION
 from backend.core.rubric import Rubric
-from backend.core.sample import bind, check_config
+from backend.core.sample import bind, candidate_object, check_config
 from backend.core.scoring import MIN_LABEL_MASS
 from backend.core.sides import compares, with_competing
 from backend.core.types import Evidence, Sample, Unscored, Verdict
@@ -66,9 +66,12 @@ class Judging:
         )
         if self.compares:
             return judge_pair(case)
-        if self.rubric.transcription is not None and self._asks_criteria and sample.candidate is not None:
-            return judge_document(case)
-        return judge_text(case)
+        is_document = self.rubric.transcription is not None and self._asks_criteria and sample.candidate is not None
+        judged = judge_document(case) if is_document else judge_text(case)
+        marked = candidate_object(self.config)
+        if sample.candidate is None or (marked and marked.key == sample.candidate.name):
+            return judged
+        return _without_spans(judged)
 
     def failed(self, reason: str) -> Verdict:
         """The answer to a task that could not be judged: every criterion unscored, with the reason.
@@ -103,8 +106,19 @@ def make_judging(config: LabelConfig, rubric: Rubric, options: JudgeOptions, jud
     form = make_form(config, frozenset(bound), only_wording=rubric.only_wording)
     if not bound and not form.controls:
         _refuse(rubric, form)
-    mark = fingerprint(judge, rubric, form, options, compares(config))
+    mark = fingerprint(judge, rubric, form, options, pairs=compares(config), criteria=bool(bound))
     return Judging(config, rubric, form, options, mark, judge.name)
+
+
+def _without_spans(flow: Flow[Verdict]) -> Flow[Verdict]:
+    """The verdict without marks, where a task leaves out the text that is marked and another is judged instead."""
+    verdict = yield from flow
+    return replace(verdict, evidence=replace(verdict.evidence, spans=()))
+
+
+def unsettled(verdict: Verdict) -> Verdict:
+    """The verdict as one that is to be asked for again, because a server was away or memory short."""
+    return replace(verdict, fingerprint=verdict.fingerprint + FAILED)
 
 
 def _refuse(rubric: Rubric, form: Form) -> NoReturn:
@@ -119,17 +133,19 @@ def _refuse(rubric: Rubric, form: Form) -> NoReturn:
     )
 
 
-def fingerprint(judge: Judge, rubric: Rubric, form: Form, options: JudgeOptions, pairs: bool) -> str:
+def fingerprint(judge: Judge, rubric: Rubric, form: Form, options: JudgeOptions, *, pairs: bool, criteria: bool) -> str:
     """Name and 12 hex digits of a SHA-256 over everything that decides a verdict; Label Studio's `model_version`."""
-    parts = {
+    parts: dict[str, object] = {
         "engine": dict(judge.details),
         "rubric": rubric.hash,
         "form": form.hash,
         "injection": RULES_HASH,
-        "options": [options.explain, options.reliance],
+        "options": [options.explain, INDIFFERENT if options.reliance else False],
         "pairs": f"{SMALLEST}/{MARGIN:.6f}" if pairs else None,
         "reading": f"{PROMPT_VERSION}/{MIN_LABEL_MASS}/{SUPPORTED}/{MOST_WORDS}/{MOST_BOXES}/{UNCERTAIN}",
     }
+    if not criteria:
+        parts["criteria"] = False
     if rubric.transcription is not None:
         parts["documents"] = f"{PAGE_TOKENS}/{MOST_DIFFERENCES}"
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -94,6 +94,7 @@ class Control:
     """Whether only the most specific choices may be taken."""
     required: bool = False
     max_rating: int = 5
+    """Stars of a Rating; 0 where `maxRating` is not a whole number of at least 1."""
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
@@ -252,7 +253,7 @@ def _control(element: ElementTree.Element, bare: Control, heading: str) -> Contr
         multiple=get("choice") == "multiple",
         leaves_only=_true(get("leafsOnly")),
         required=_true(get("required")),
-        max_rating=int(rating) if re.fullmatch(r"[1-9]\d{0,5}", rating, re.ASCII) else 5,
+        max_rating=int(rating) if re.fullmatch(r"[1-9]\d{0,5}", rating, re.ASCII) else 0,
         minimum=_number(get("min")),
         maximum=_number(get("max")),
         step=_number(get("step")),

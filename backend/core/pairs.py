@@ -70,9 +70,9 @@ def judge_pair(case: Case) -> Flow[Verdict]:
     compare = _compare if case.rubric.comparison else _compare_apart
     found = yield from compare(case, False)
     verdict = _verdict(case, found)
-    if case.options.reliance and found.preference is not None:
+    if case.options.reliance and verdict.preference is not None:
         blind = yield from compare(case, True)
-        verdict = _with_reliance(verdict, found.preference, blind.preference)
+        verdict = _with_reliance(verdict, verdict.preference, blind.preference)
     form = yield from fill_form(case.form, case.sample, by_id(filled))
     return replace(verdict, form=form)
 

@@ -25,8 +25,8 @@ INDIFFERENT = 0.1
 def judge_text(case: Case) -> Flow[Verdict]:
     """The verdict on a sample with one candidate text, or on its image alone where it has none."""
     claims = yield from _claims(case)
-    asked = (*questions(case, claims), *case.form.questions(case.sample))
-    steps = [Ask(asked, case.sample.texts)]
+    asked = questions(case, claims)
+    steps = [Ask((*asked, *case.form.questions(case.sample)), case.sample.texts)]
     if case.options.reliance and case.asks_criteria:
         steps.append(Ask(asked, case.sample.texts, blank=True))
     replies = yield from ask(*steps)

@@ -8,7 +8,7 @@ from typing import Any
 from backend.core.label_config import Control, LabelConfig
 from backend.core.regions import encode, rating
 from backend.core.rubric import Rubric
-from backend.core.sample import candidate_object
+from backend.core.sample import candidate_object, page_of
 from backend.core.sides import compares, preference_value, says_preference
 from backend.core.types import DECISIONS, Box, ControlValue, Filled, Scored, TextSpan, Verdict
 
@@ -32,7 +32,8 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
     empty. `score` is the verdict's confidence, so that uncertainty sampling shows the doubtful
     tasks first.
     """
-    criteria = {criterion.id for criterion in rubric.criteria}
+    bound = bound_controls(rubric, config)
+    rated = {criterion.id for criterion in rubric.criteria if criterion.id in bound}
     meta: dict[str, Any] = {
         answer.question.id: {
             "expected": round(answer.expected, 4),
@@ -40,14 +41,14 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
             "label_mass": round(answer.label_mass, 5),
         }
         for answer in verdict.answers
-        if isinstance(answer, Scored) and answer.question.id in criteria
+        if isinstance(answer, Scored) and answer.question.id in rated
     }
     if verdict.preference is not None:
         probs = dict(zip(verdict.preference.names, verdict.preference.probs, strict=True))
         of_preference = {"probs": {name: round(prob, 5) for name, prob in probs.items()}}
-        meta |= {control.name: of_preference for control in config.controls if says_preference(control, config)}
+        meta |= {name: of_preference for name, control in bound.items() if says_preference(control, config)}
     return {
-        "result": encode(tuple(_values(verdict, rubric, config)), config, meta),
+        "result": encode(tuple(_values(verdict, rubric, config, bound)), config, meta),
         "score": round(verdict.confidence, 6),
         "model_version": verdict.fingerprint,
     }
@@ -70,7 +71,7 @@ def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:
             reason = control.tag == "TextArea" and control.name == RATIONALE_CONTROL
             return reason or says_preference(control, config)
         if control.tag == "Rating":
-            return control.name in criteria
+            return control.name in criteria and bool(control.max_rating)
         if control.tag == "Choices":
             return control.name == VERDICT_CONTROL and bool(set(control.labels) & set(DECISIONS))
         if control.tag == "Labels":
@@ -83,8 +84,9 @@ def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:
     return {control.name: control for control in config.controls if fits(control)}
 
 
-def _values(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> Iterator[ControlValue]:
-    bound = bound_controls(rubric, config)
+def _values(
+    verdict: Verdict, rubric: Rubric, config: LabelConfig, bound: Mapping[str, Control]
+) -> Iterator[ControlValue]:
     scales = {criterion.id: criterion.levels for criterion in rubric.criteria}
     for answer in verdict.answers:
         control = bound.get(answer.question.id)
@@ -105,7 +107,9 @@ def _values(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> Iterator[C
         yield ControlValue(labels.name, "Labels", spans)
     boxes = bound.get(AREAS_CONTROL)
     if boxes and verdict.evidence.areas:
-        areas = tuple(Box(a.x, a.y, a.width, a.height, boxes.labels[0]) for a in verdict.evidence.areas)
+        areas = tuple(
+            Box(a.x, a.y, a.width, a.height, boxes.labels[0], page_of(a.image, config)) for a in verdict.evidence.areas
+        )
         yield ControlValue(boxes.name, "RectangleLabels", areas)
     yield from _texts(verdict, bound)
     yield from (entry.value for entry in verdict.form if isinstance(entry, Filled))

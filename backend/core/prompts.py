@@ -17,6 +17,9 @@ from backend.core.types import Option, Question, TextField
 PROMPT_VERSION = "2"
 """Part of the fingerprint: raise it whenever a rendered prompt changes."""
 
+PAINTED = "painted"
+"""Id of the question whether writing in the image speaks to the judge."""
+
 YES_NO = (Option("yes", "Yes"), Option("no", "No"))
 
 _QWEN = r"(?:tool_call|tool_response|think|object_ref|box|quad)\b"

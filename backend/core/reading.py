@@ -10,9 +10,9 @@ from backend.core.claims import Piece, split_claims
 from backend.core.families import same_family
 from backend.core.flow import Ask, Flow, ask, by_id
 from backend.core.injection import suspicious
-from backend.core.prompts import claim_question
+from backend.core.prompts import PAINTED, YES_NO, claim_question
 from backend.core.types import Answer, Feature, Flag, Question, Sample, Scored, Span, TextField, Verdict
-from backend.core.verdict import SUPPORTED, make_verdict, unsupported_spans
+from backend.core.verdict import SUPPORTED, make_verdict, shown_prob, unsupported_spans
 
 _QUOTED = 80
 """Characters of a suspicious passage that the annotator is shown."""
@@ -22,7 +22,7 @@ def questions(case: Case, claims: Mapping[int, Piece]) -> tuple[Question, ...]:
     """The rubric's criteria, every claim and every requested feature; none where no control would take the answers."""
     if not case.asks_criteria:
         return ()
-    roles = {text.role for text in case.sample.texts}
+    roles = {text.role for text in case.sample.texts if text.role != "requested" or case.sample.requested}
     criteria = [
         case.rubric.question(criterion)
         for criterion in case.rubric.criteria
@@ -31,7 +31,9 @@ def questions(case: Case, claims: Mapping[int, Piece]) -> tuple[Question, ...]:
     template = case.rubric.checks.claim
     stated = [claim_question(number, template, piece.text) for number, piece in claims.items()]
     features = [case.rubric.feature_question(number, text) for number, text in enumerate(case.sample.requested)]
-    return (*criteria, *stated, *features)
+    wording = case.rubric.checks.painted
+    painted = (Question(PAINTED, wording, YES_NO),) if wording else ()
+    return (*criteria, *stated, *features, *painted)
 
 
 def conclude(case: Case, claims: Mapping[int, Piece], answers: Mapping[str, Answer]) -> Verdict:
@@ -51,7 +53,7 @@ def conclude(case: Case, claims: Mapping[int, Piece], answers: Mapping[str, Answ
     probs = [claim.support_prob for claim in stated]
     verdict = make_verdict(case.rubric, criteria, spans, features, case.fingerprint, probs)
     verdict = replace(verdict, evidence=replace(verdict.evidence, claims=stated))
-    return flagged(verdict, text_flags(case))
+    return flagged(verdict, (*_painted_flags(answers), *text_flags(case)))
 
 
 def reread(case: Case, text: str) -> Flow[Verdict]:
@@ -81,6 +83,14 @@ def text_flags(case: Case) -> tuple[Flag, ...]:
             Flag("own-family", f"The text was written by {case.sample.generator}, a model of the judge's own family.")
         )
     return tuple(flags)
+
+
+def _painted_flags(answers: Mapping[str, Answer]) -> tuple[Flag, ...]:
+    answer = answers.get(PAINTED)
+    if not isinstance(answer, Scored) or answer.prob("yes") < SUPPORTED:
+        return ()
+    said = shown_prob(answer.prob("yes"))
+    return (Flag("instructions", f"Careful: writing in the image seems to give the judge instructions ({said})."),)
 
 
 def _short(text: str) -> str:

@@ -67,6 +67,8 @@ class Checks(_Strict):
     word: Annotated[str, Field(pattern=r"\{word\}")]
     feature: Annotated[str | None, Field(pattern=r"\{feature\}")] = None
     """Whether a requested feature is there; None asks for it as for a claim."""
+    painted: str | None = None
+    """Whether writing in the image speaks to the judge; yes leaves the decision to a person. None does not ask."""
     claim_decision: Literal["fix", "reject"] | None = None
     """What a claim that the image does not support calls for; None leaves the decision to the criteria."""
     feature_decision: Literal["fix", "reject"] | None = None

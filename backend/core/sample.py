@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from backend.errors import LabelConfigError, TaskError
 
 _REQUESTED = frozenset({"requested", "requested_features", "features"})
 _CONTEXT = frozenset({"question", "prompt", "instruction", "context", "title"})
+_HALF = "half a character (a lone surrogate)"
 
 
 def role_of(name: str) -> TextRole:
@@ -54,8 +56,15 @@ def bind(task: Mapping[str, Any], config: LabelConfig, *, needs_text: bool = Tru
     if needs_text and expected and not any(text.role == "candidate" for text in texts):
         keys = ", ".join(f"`{key}`" for key in expected)
         raise TaskError(f"task {name} has no text to judge in {keys}; give it one or delete the task")
+    _check_characters(name, data)
     generator = data.get("generator")
     return Sample(name, images, texts, generator if isinstance(generator, str) else "", data)
+
+
+def page_of(image: str, config: LabelConfig) -> int | None:
+    """Which image of a list one is, from 0, by its name in the sample; None where its object shows a single image."""
+    listed = re.fullmatch(r"(.+)\[(\d+)\]", image, re.DOTALL)
+    return int(listed[2]) if listed and any(item.key == listed[1] for item in config.images) else None
 
 
 def data_value(data: Mapping[str, Any], key: str) -> Any:
@@ -71,6 +80,14 @@ def data_value(data: Mapping[str, Any], key: str) -> Any:
         else:
             return None
     return value
+
+
+def _check_characters(task: str, data: Mapping[str, Any]) -> None:
+    """Raise TaskError when a text anywhere in the data cannot be written as UTF-8: a form may show any of them."""
+    try:
+        json.dumps(dict(data), ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as exc:
+        raise TaskError(f"task {task}: its data hold {_HALF}; write them as valid UTF-8") from exc
 
 
 def _images(task: str, data: Mapping[str, Any], image: ObjectTag) -> list[ImageRef]:
@@ -98,5 +115,5 @@ def _optional(task: str, data: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str):
         raise TaskError(f"task {task}: `{key}` must be text, not {type(value).__name__}")
     if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise TaskError(f"task {task}: `{key}` holds half a character (a lone surrogate); write it as valid UTF-8")
+        raise TaskError(f"task {task}: `{key}` holds {_HALF}; write it as valid UTF-8")
     return value if value.strip() else None

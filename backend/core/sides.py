@@ -76,6 +76,18 @@ def preference_value(control: Control, preference: Preference, config: LabelConf
     return ControlValue(control.name, control.tag, (label,)) if label else None
 
 
+def chosen_text(value: ControlValue, config: LabelConfig) -> ObjectTag | None:
+    """The text that a control's value prefers; None when it prefers none or is no preference."""
+    control, texts = config.control(value.control), competing(config)
+    if control is None or not says_preference(control, config):
+        return None
+    if control.tag == "Pairwise":
+        names = dict(zip(_SIDES, control.objects, strict=False))
+        return next((text for text in texts if text.name == names.get(str(value.value))), None)
+    values = _values(control, texts)
+    return next((text for text in texts if value.value == (values.get(text.name),)), None)
+
+
 def _values(control: Control, texts: Sequence[ObjectTag]) -> Mapping[str, str]:
     """For each text's name the one choice that stands for it, as stored; empty when that cannot be told for all.
 

@@ -145,8 +145,12 @@ class Written:
 
     @property
     def value(self) -> Any:
-        """The reply as Python data."""
-        return json.loads(self.json)
+        """The reply as Python data; half a character (a lone surrogate) in it is read as U+FFFD."""
+        value = json.loads(self.json)
+        if "\\ud" not in self.json.lower():
+            return value
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return json.loads(whole)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -88,15 +88,6 @@ def unsupported_spans(claims: Mapping[int, Piece], answers: Mapping[str, Answer]
         ]
         spans += words or [Span(claim.start, claim.end, claim.text, answer.prob("yes"))]
     return tuple(spans)
-
-
-def claim_probs(answers: Iterable[Answer]) -> tuple[float, ...]:
-    """P(yes) of the claims that were scored, in order."""
-    return tuple(
-        answer.prob("yes")
-        for answer in answers
-        if isinstance(answer, Scored) and answer.question.id.startswith("claim:")
-    )
 
 
 def make_verdict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from backend.core.prompts import PAINTED
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Question, Reply, Scored, Unwritten
 from backend.engines.base import EngineIdentity, JudgeRequest, WriteRequest
@@ -15,7 +16,12 @@ Author = Callable[[WriteRequest], Reply]
 
 
 def by_hash(request: JudgeRequest, question: Question) -> Answer:
-    """Probabilities that follow from a hash of the texts and the question: stable, varied, and without meaning."""
+    """Probabilities that follow from a hash of the texts and the question: stable, varied, and without meaning.
+
+    Only that something in the image speaks to the judge is never said: it would leave half of all samples undecided.
+    """
+    if question.id == PAINTED:
+        return Scored(question, (0.0, 1.0), 1.0)
     digest = hashlib.sha256(f"{request.fields}|{question.text}".encode()).digest()
     weights = [1 + digest[index] for index, _ in enumerate(question.options)]
     return Scored(question, tuple(weight / sum(weights) for weight in weights), 1.0)

@@ -19,7 +19,7 @@ BAD_WORDS = frozenset(
 )
 FIRST_WORDS = frozenset({"a", "first", "1", "left", "text_a", "caption_a", "response_a", "answer_a"})
 SECOND_WORDS = frozenset({"b", "second", "2", "right", "text_b", "caption_b", "response_b", "answer_b"})
-TIE_WORDS = frozenset({"tie", "both", "neither", "equal", "same", "draw"})
+TIE_WORDS = frozenset({"tie", "both", "neither", "equal", "same", "draw", "undecided"})
 
 
 def find(row: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.core.sample import role_of
+from backend.core.sides import PREFERENCE_CONTROL
 from backend.core.types import TextField
 from backend.errors import EvaluationError, RowError
 from backend.evaluation.benchmarks import read_mmrb2, read_polaris, read_vl_rewardbench
@@ -42,6 +43,7 @@ SIDES = (
 )
 PREFERRED = ("preferred", "preference", "winner", "better", "label")
 HUMAN = "human_"
+EXPORTED_PREFERENCE = f"{HUMAN}{PREFERENCE_CONTROL}"
 EXPORTED = frozenset({"final_text", "final_text_source", "decided_by", "fingerprint"})
 
 Reader = Callable[[Row, str, Path | None], Labelled]
@@ -59,7 +61,7 @@ class Format:
     reader: Reader
 
 
-def read_export(row: Row, number: str, folder: Path | None) -> LabelledSample:
+def read_export(row: Row, number: str, folder: Path | None) -> Labelled:
     """A row of `vlm-judge export`: the task's own columns stand before `final_text`, people's begin with `human_`.
 
     A person who began from the judge's answer is anchored by it; such rows are grouped apart from blind ones.
@@ -67,13 +69,18 @@ def read_export(row: Row, number: str, folder: Path | None) -> LabelledSample:
     inputs = list(row)[: list(row).index("final_text")]
     images = [name for name in inputs if f"{name}_sha256" in inputs]
     texts = [name for name in inputs if name not in images and name.removesuffix("_sha256") not in images]
+    name = str(row.get("task_id") or number)
+    kind = "labelled blind" if row.get("decided_by") == "human" else "labelled with the judge's answer in view"
+    pictures = tuple(picture for image in images for picture in pictures_of(row[image], folder))
+    if EXPORTED_PREFERENCE in row and any(set(sides) <= set(texts) for sides in SIDES):
+        return _pair(row, (EXPORTED_PREFERENCE,), name, kind, pictures)
     verdict, ratings = row.get("human_verdict"), _criterion_ratings(row)
     if is_missing(verdict) and not ratings:
         raise RowError("no human label")
     return LabelledSample(
-        name=str(row.get("task_id") or number),
-        kind="labelled blind" if row.get("decided_by") == "human" else "labelled with the judge's answer in view",
-        pictures=tuple(picture for name in images for picture in pictures_of(row[name], folder)),
+        name=name,
+        kind=kind,
+        pictures=pictures,
         texts=_exported_texts(row, texts),
         good=None if is_missing(verdict) else good_of("human_verdict", verdict),
         ratings=ratings,
@@ -118,19 +125,24 @@ def read_sample(row: Row, number: str, folder: Path | None) -> LabelledSample:
 
 def read_pair(row: Row, number: str, folder: Path | None) -> LabelledPair:
     """A row of a plain table with two texts for one image and which of them people prefer."""
+    return _pair(row, PREFERRED, _name(row, number), _kind(row), _pictures(row, folder))
+
+
+def _pair(row: Row, labels: tuple[str, ...], name: str, kind: str, pictures: tuple[Picture, ...]) -> LabelledPair:
+    """The row's two texts, and which of them is preferred by the first of these labels that is there."""
     first, second = _sides(frozenset(row))
     if first == "chosen":
         preferred = 1.0
     else:
-        label = find(row, PREFERRED)
+        label = find(row, labels)
         if label is None:
             raise RowError("no human label")
         preferred = preferred_of(*label)
     context = find(row, CONTEXT)
     return LabelledPair(
-        name=_name(row, number),
-        kind=_kind(row),
-        pictures=_pictures(row, folder),
+        name=name,
+        kind=kind,
+        pictures=pictures,
         context=text_of(row, context[0]) if context else "",
         first=Side(text_of(row, first)),
         second=Side(text_of(row, second)),

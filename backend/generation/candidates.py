@@ -62,7 +62,7 @@ def texts_of(kind: Kind, reply: Reply) -> dict[str, str] | str:
     texts = {field: str(value[part]).strip() for field, part in _FIELDS[kind].items()}
     if not all(texts.values()):
         return f"the reply leaves {', '.join(field for field, text in texts.items() if not text)} empty"
-    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for text in texts.values() for letter in text):
+    if any(letter in "\ufffd\0" for text in texts.values() for letter in text):
         return "the reply holds half a character or a NUL"
     return texts
 

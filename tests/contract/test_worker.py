@@ -117,3 +117,13 @@ def test_what_is_being_judged_is_not_queued_again(picky: tuple[Picky, JudgeServi
     engine.gate.set()
     assert first is not None
     first.result(timeout=10)
+
+
+def test_a_defect_fails_its_own_sample_alone(picky: tuple[Picky, JudgeService, Worker]) -> None:
+    engine, service, worker = picky
+    engine.gate.clear()
+    futures = worker.submit(samples(service, "A dog.", "defect", "A cat."))
+    engine.gate.set()
+    results = [future.result(timeout=10) for future in futures if future]
+    assert results[1] == Failure("1", "the judge failed (IndexError); the backend's log has the details")
+    assert [isinstance(result, Failure) for result in results] == [False, True, False]

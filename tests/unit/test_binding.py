@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend.core.label_config import parse_label_config
-from backend.core.sample import bind, check_config, data_value
+from backend.core.sample import bind, check_config, data_value, page_of
 from backend.core.types import ImageRef, Sample, TextField
 from backend.errors import LabelConfigError, TaskError
 
@@ -68,3 +68,23 @@ def test_a_config_without_an_image_of_the_task_is_refused_with_what_it_shows(xml
         f"the label config shows no image from the task's data, {shown}; the judge looks at images: add "
         '<Image name="image" value="$image"/>, outside any Repeater'
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"texts": ["no", "A \ud800 box."]}, "task 7: `texts[1]` holds half a character (a lone surrogate)"),
+        ({"choices": [{"value": "\udc00"}]}, "task 7: its data hold half a character (a lone surrogate)"),
+        ({"generator": "\ud800"}, "task 7: its data hold half a character (a lone surrogate)"),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(more: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        bind({"id": 7, "data": {**DATA, **more}}, CONFIG)
+    assert str(caught.value).partition(";")[0] == reason
+
+
+def test_the_page_of_a_list_is_told_from_an_image_of_its_own() -> None:
+    assert [page_of(ref.name, CONFIG) for ref in bind({"id": 7, "data": DATA}, CONFIG).images] == [None, 0, 1]
+    single = parse_label_config('<View><Image name="second" value="$pages[1]"/></View>')
+    assert [page_of(ref.name, single) for ref in bind({"id": 7, "data": DATA}, single).images] == [None]

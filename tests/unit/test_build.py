@@ -243,7 +243,7 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
         "left out, every annotator skipped it: task 5",
         "left out, nobody annotated it and no judge has answered: task 7",
         "several annotations: 1 rows, 0 with different verdicts",
-        "no final text, the fix, the verdict or the text itself is missing: task 6",
+        "no final text, the fix, the verdict, a preferred text or the text itself is missing: task 6",
         f"written to {tmp_path / 'out'}",
         "",
         "from datasets import load_dataset",
@@ -296,7 +296,7 @@ def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
 
     with SplitWriter(tmp_path, COLUMNS, max_group_bytes=1, max_shard_bytes=1) as writer:
         for number in range(3):
-            writer.add(row(number), {"image": picture_of(png(number))})
+            writer.add(row(number), {"image": (picture_of(png(number)),)})
     shards = sorted((tmp_path / "data").iterdir())
     assert [shard.name[:20] for shard in shards] == [f"train-0000{index}-of-00003" for index in range(3)]
     assert {shard.match(writer.pattern) for shard in shards} == {True}
@@ -307,7 +307,7 @@ def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
 def row(number: int) -> Record:
     return Record(
         task_id=number,
-        images={"image": "unused"},
+        images={"image": ("unused",)},
         texts={"caption": "a", "wish": None},
         final_text="a",
         final_text_source="original",

@@ -38,8 +38,11 @@ COUNTS = Counts(
 )
 
 
+SHARDS = "data/train-*-0123abcd.parquet"
+
+
 def facts(counts: Counts = COUNTS, title: str = "Shapes") -> CardFacts:
-    return CardFacts(title, counts, columns_of(CONFIG), "last", "me/shapes", "data/train-*-0123abcd.parquet")
+    return CardFacts(title, counts, columns_of(CONFIG), "last", "me/shapes", SHARDS)
 
 
 def replaced(**fields: object) -> Counts:
@@ -53,7 +56,7 @@ def test_the_metadata_is_valid() -> None:
         "task_categories": ["image-to-text"],
         "tags": ["image-text", "label-studio", "vlm-judge", "human-feedback"],
         "size_categories": ["n<1K"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*-0123abcd.parquet"}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": SHARDS}]}],
     }
 
 
@@ -78,8 +81,8 @@ def test_a_title_cannot_break_the_metadata_or_the_page() -> None:
         "\n| `verdict` | 2 |\n| `consistency` | 1 |\n",
         "\n| `human_consistency` | int8 | The person's stars from 1 to 5 for `consistency`. |\n",
         "(1 of them with different verdicts)",
-        "\n| `missing` | null: nobody has written the fix, the judge alone gave no verdict, or the task has no text "
-        "| 1 |\n",
+        "\n| `missing` | null: nobody has written the fix, the judge alone gave no verdict, or there is no (preferred) "
+        "text | 1 |\n",
         "\n  and where neither a person decided nor the judge gave a verdict.\n",
     ],
 )

@@ -91,7 +91,7 @@ def pending(number: int = 1, hour: int = 1) -> Prediction:
 def test_an_untouched_submit_is_confirmed() -> None:
     assert consolidate(task((annotation(FIX),), prediction(FIX)), CONFIG, POLICY) == Record(
         task_id=3,
-        images={"image": "/data/local-files/?d=a.png"},
+        images={"image": ("/data/local-files/?d=a.png",)},
         texts={"caption": "a green square", "requested": "green, square"},
         final_text="a red square",
         final_text_source="judge",

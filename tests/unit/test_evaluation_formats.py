@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,36 @@ def test_the_products_own_export() -> None:
     assert read({**row, "decided_by": "confirmed"})[1].kind == "labelled with the judge's answer in view"
     with pytest.raises(RowError, match="no human label"):
         read({**row, "human_verdict": None, "human_consistency": None, "decided_by": "judge only"})
+
+
+def test_exported_preferences() -> None:
+    row = {
+        "image": {"bytes": png(), "path": "0123.png"},
+        "image_sha256": "0" * 64,
+        "question": "What is it?",
+        "text_a": "a cat",
+        "text_b": "a dog",
+        "final_text": "a dog",
+        "final_text_source": "original",
+        "decided_by": "human",
+        "human_preference": "B",
+        "judge_preference": "A",
+        "fingerprint": "demo-1",
+        "task_id": 12,
+    }
+    pair = LabelledPair(
+        name="12",
+        kind="labelled blind",
+        pictures=(Picture(content=png()),),
+        context="What is it?",
+        first=Candidate("a cat"),
+        second=Candidate("a dog"),
+        preferred=0.0,
+    )
+    assert read(row) == ("export", pair)
+    assert read({**row, "human_preference": "undecided", "question": ""})[1] == replace(pair, preferred=0.5, context="")
+    with pytest.raises(RowError, match="no human label"):
+        read({**row, "human_preference": None, "decided_by": "judge only"})
 
 
 def test_vl_rewardbench() -> None:

@@ -264,6 +264,11 @@ def test_ratings_and_small_ranges_are_menus(control: str, tokens: str, asked: st
             0.3,
         ),
         ('<Number name="n" toName="image" min="1" step="1"/>', {"type": "integer", "minimum": 1.0}, 7),
+        (
+            '<Number name="n" toName="image" min="0" max="1e20" step="1"/>',
+            {"type": "integer", "minimum": 0.0, "maximum": 1e20},
+            3,
+        ),
         ('<Rating name="n" toName="image" maxRating="40"/>', {"type": "integer", "minimum": 1, "maximum": 40}, 33),
     ],
 )
@@ -397,6 +402,16 @@ def test_words_are_marked_where_they_stand() -> None:
     ]
     spans = (TextSpan(5, 8, "red", "Colour"), TextSpan(9, 12, "box", "Thing"), TextSpan(16, 19, "red", "Colour"))
     assert talk.entries == (filled("words", "Labels", spans, None),)
+
+
+def test_labels_on_a_text_and_an_image_mark_the_first_of_them() -> None:
+    talk = Talk(
+        IMAGE + '<Text name="t" value="$text"/><Labels name="w" toName="t,image"><Label value="x"/></Labels>',
+        chooses(),
+        writes({"items": [{"text": "box", "label": "x"}]}),
+        {"text": "A box."},
+    )
+    assert talk.entries == (filled("w", "Labels", (TextSpan(2, 5, "box", "x"),), None),)
 
 
 def test_a_text_without_anything_to_mark_or_without_text_stays_unmarked() -> None:

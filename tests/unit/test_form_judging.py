@@ -12,6 +12,7 @@ from PIL import Image
 from backend.core.case import JudgeOptions
 from backend.core.judging import Judge, Judging, make_judging
 from backend.core.label_config import parse_label_config
+from backend.core.prompts import PAINTED
 from backend.core.regions import decode
 from backend.core.types import Answer, Box, Question, Reply, Scored, TextSpan, Unfilled, Unscored, Verdict, Written
 from backend.engines.base import JudgeRequest, WriteRequest
@@ -51,9 +52,9 @@ REPLIES: dict[str, Any] = {
 
 
 def last(request: JudgeRequest, question: Question) -> Answer:
-    """Two thirds for the last option, the others share what is left; yes is worth 0.9."""
+    """Two thirds for the last option, the others share what is left; yes is worth 0.9, but nothing is painted."""
     if question.options[0].value == "yes":
-        return Scored(question, (0.9, 0.1), 1.0)
+        return Scored(question, (0.1, 0.9) if question.id == PAINTED else (0.9, 0.1), 1.0)
     rest = (1 / 3) / (len(question.options) - 1)
     return Scored(question, (*[rest] * (len(question.options) - 1), 2 / 3), 1.0)
 
@@ -132,6 +133,22 @@ def test_the_rubric_and_the_form_share_a_reading_and_the_rubric_keeps_the_score(
     assert {region["from_name"] for region in made.prediction(verdict)["result"]} == {"consistency", "sky"}
     assert verdict.decision is not None
     assert verdict.confidence == verdict.decision_probs[verdict.decision]
+
+
+def test_the_form_is_not_asked_about_a_blank_image() -> None:
+    xml = """
+    <View>
+      <Image name="image" value="$image"/><Text name="caption" value="$note"/>
+      <Rating name="consistency" toName="caption"/>
+      <Choices name="sky" toName="image"><Choice value="clear"/><Choice value="Clouds"/></Choices>
+    </View>
+    """
+    options = JudgeOptions(reliance=True)
+    made = make_judging(parse_label_config(xml), default_rubric(), options, Judge("judge", {}))
+    engine = ScriptedEngine(last)
+    judge(made, engine, {"note": "A cat."})
+    seen, blind = ({question.id for question in request.questions} for request in engine.asked[:2])
+    assert seen - blind == {"form:sky"}
 
 
 def test_a_form_without_a_single_answer_has_no_confidence() -> None:

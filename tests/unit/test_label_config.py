@@ -146,10 +146,12 @@ def test_what_a_repeater_repeats_is_not_an_object_of_the_task() -> None:
     assert config == LabelConfig((), (), (Control("r{{i}}", "Rating", "p{{i}}"),))
 
 
-@pytest.mark.parametrize("rating", ["0", "-3", "many", "٣", "9" * 5000, ""])
-def test_a_rating_without_sensible_stars_has_five(rating: str) -> None:
+@pytest.mark.parametrize(
+    ("rating", "stars"), [("0", 0), ("-3", 0), ("many", 0), ("٣", 0), ("9" * 5000, 0), ("", 5), ("7", 7)]
+)
+def test_a_rating_without_a_sensible_number_of_stars_has_none(rating: str, stars: int) -> None:
     (control,) = parse_label_config(f'<View><Rating name="r" toName="i" maxRating="{rating}"/></View>').controls
-    assert control.max_rating == 5
+    assert control.max_rating == stars
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from backend.core.case import Case, JudgeOptions
 from backend.core.flow import Ask, Flow, Write, ask, write
 from backend.core.form import Form
 from backend.core.pointwise import judge_text
+from backend.core.prompts import PAINTED
 from backend.core.types import (
     Answer,
     ImageArea,
@@ -21,6 +22,7 @@ from backend.core.types import (
     Scored,
     Span,
     TextField,
+    Unscored,
     Unwritten,
     Verdict,
     Written,
@@ -89,6 +91,22 @@ def test_a_correction_that_is_no_better_is_not_offered(text: str) -> None:
     assert judge(case("A green dog."), engine).evidence.corrected is None
 
 
+def test_a_correction_is_not_asked_for_where_there_is_no_decision_to_better() -> None:
+    def silent(request: JudgeRequest, question: Question) -> Answer:
+        return Unscored(question, "no answer") if question.id == "text_accuracy" else sees_no_green(request, question)
+
+    engine = ScriptedEngine(silent, author=author([50, 25, 100, 75], "A red dog."))
+    verdict = judge(case("A green dog."), engine)
+    assert (verdict.decision, verdict.decision_probs, verdict.evidence.corrected) == (None, {}, None)
+    assert [request.writing.id for request in engine.wrote] == ["box:0"]
+
+
+def test_half_a_character_in_a_reply_is_made_whole() -> None:
+    writing = text_writing("caption", "Write.")
+    reply = Written(writing, '{"text": "\\ud83d\\ude00 \\uDE00\\ud83d."}')
+    assert reply.value == {"text": "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}."}
+
+
 def test_nothing_is_written_for_a_sound_text_or_when_it_is_not_wanted() -> None:
     engine = ScriptedEngine(sees_no_green, author=author([50, 25, 100, 75], "A cat."))
     sound = judge(case("A dog."), engine)
@@ -122,6 +140,23 @@ def test_a_text_that_addresses_the_judge_gets_no_decision() -> None:
     assert (verdict.decision, verdict.confidence) == (None, 0.0)
     assert [flag.kind for flag in verdict.flags] == ["instructions"]
     assert verdict.evidence.rationale.startswith(verdict.flags[0].sentence)
+
+
+def test_writing_in_the_image_that_addresses_the_judge_leaves_the_decision_to_a_person() -> None:
+    def reads(request: JudgeRequest, question: Question) -> Answer:
+        return pick(question, "yes") if question.id == PAINTED else sees_no_green(request, question)
+
+    verdict = judge(case("A dog."), ScriptedEngine(reads))
+    assert (verdict.decision, verdict.confidence, [flag.kind for flag in verdict.flags]) == (
+        None,
+        0.0,
+        ["instructions"],
+    )
+    assert verdict.evidence.rationale.startswith(
+        "Careful: writing in the image seems to give the judge instructions (p = 0.90)."
+    )
+    unasked = RUBRIC.model_copy(update={"checks": RUBRIC.checks.model_copy(update={"painted": None})})
+    assert judge(case("A dog.", rubric=unasked), ScriptedEngine(reads)).decision == "accept"
 
 
 def test_a_text_of_the_judges_own_family_is_flagged() -> None:

@@ -10,8 +10,9 @@ from PIL import Image
 from backend.core.case import JudgeOptions
 from backend.core.label_config import parse_label_config
 from backend.core.sample import bind, check_config
-from backend.core.types import Answer, Option, Question, Scored, Span, Unscored
-from backend.engines.base import JudgeRequest
+from backend.core.types import Answer, Option, Question, Reply, Scored, Span, Unscored, Unwritten, Written
+from backend.engines.base import JudgeRequest, WriteRequest
+from backend.engines.rubrics import default_rubric
 from backend.engines.scripted import Script, ScriptedEngine
 from backend.errors import ImageError, LabelConfigError
 from backend.service import Failure, JudgeService, Prepared
@@ -75,7 +76,7 @@ def service(store: VerdictStore, script: Script | None = None) -> JudgeService:
     return JudgeService(ScriptedEngine(script or sees("green")), Shelf(), store)
 
 
-def task(number: int, caption: str, image: str = "picture", **more: Any) -> dict[str, Any]:
+def task(number: int, caption: str, image: Any = "picture", **more: Any) -> dict[str, Any]:
     return {"id": number, "data": {"image": image, "caption": caption, **more}}
 
 
@@ -172,9 +173,10 @@ def test_a_failed_task_gets_an_empty_form_with_the_reason(store: VerdictStore) -
     ]
 
 
-def test_without_requested_features_they_are_not_judged(store: VerdictStore) -> None:
+@pytest.mark.parametrize("requested", [" ", " , "])
+def test_without_requested_features_they_are_not_judged(store: VerdictStore, requested: str) -> None:
     judge = service(store)
-    [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.", requested=" ")], CONFIG)))
+    [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.", requested=requested)], CONFIG)))
     assert "requested_features" not in [answer.question.id for answer in verdict.answers]
     assert verdict.decision == "accept"
 
@@ -192,8 +194,12 @@ def test_an_unscored_criterion_is_an_empty_control_and_is_not_asked_again(store:
 def test_what_could_not_be_answered_for_now_is_asked_again(store: VerdictStore) -> None:
     judge = service(store, silent_on_consistency(transient=True))
     items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
-    judge.judge(items)
+    [verdict] = judge.judge(items)
     assert judge.known(items) == {}
+    # and Label Studio asks again as well; what was answered is shown meanwhile
+    made = judge.judging(CONFIG).prediction(verdict)
+    assert made["model_version"] == f"{judge.judging(CONFIG).fingerprint}-failed"
+    assert [region["from_name"] for region in made["result"]] == ["visual_realism", "rationale"]
 
 
 def silent_on_consistency(transient: bool) -> Script:
@@ -209,6 +215,8 @@ def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: Verdic
     def fingerprint(engine: ScriptedEngine, xml: str = XML, **how: Any) -> str:
         return JudgeService(engine, Shelf(), store, **how).judging(parse_label_config(xml)).fingerprint
 
+    beauty = '<Rating name="beauty" toName="image"/></View>'
+    bare = '<View><Image name="image" value="$image"/><Text name="caption" value="$caption"/></View>'
     engine = ScriptedEngine()
     own = engine.default_rubric.model_copy(update={"name": "other"})
     same = {fingerprint(engine), fingerprint(ScriptedEngine()), fingerprint(engine, options=JudgeOptions())}
@@ -217,11 +225,14 @@ def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: Verdic
         fingerprint(ScriptedEngine(sees("x"))),
         fingerprint(engine, options=JudgeOptions(explain="never")),
         fingerprint(engine, options=JudgeOptions(reliance=True)),
-        fingerprint(engine, XML.replace("</View>", '<Rating name="beauty" toName="image"/></View>')),
+        fingerprint(engine, XML.replace("</View>", beauty)),
+        # the same form, beside criteria and without
+        fingerprint(engine, bare.replace("</View>", beauty)),
+        fingerprint(engine, bare.replace("</View>", '<Rating name="consistency" toName="caption"/>' + beauty)),
     }
     assert len(same) == 1
     assert next(iter(same)).startswith("scripted-")
-    assert len(same | others) == 6
+    assert len(same | others) == 8
 
 
 def test_a_verdict_survives_the_store_whole(store: VerdictStore) -> None:
@@ -249,3 +260,54 @@ def test_roles_follow_the_objects_names() -> None:
 
 def test_options_are_what_the_questions_say() -> None:
     assert pick(Question("q", "?", (Option("a", "A"), Option("b", "B"))), "b").best == "b"
+
+
+def test_the_same_pixels_under_another_name_are_another_sample(store: VerdictStore) -> None:
+    judge = service(store)
+    [one] = ready(judge.prepare([task(1, "A cat.")], CONFIG))
+    photo = parse_label_config(XML.replace("$image", "$photo"))
+    [renamed] = ready(judge.prepare([task(1, "A cat.", photo="picture")], photo))
+    assert judge.judging(photo).fingerprint == judge.judging(CONFIG).fingerprint
+    assert one.key != renamed.key
+
+
+def test_only_the_stars_of_a_criterion_carry_its_probabilities(store: VerdictStore) -> None:
+    own = '<Choices name="consistency" toName="caption"><Choice value="low"/><Choice value="high"/></Choices>'
+    config = parse_label_config(XML.replace('<Rating name="consistency" toName="caption"/>', own))
+    judge = JudgeService(ScriptedEngine(), Shelf(), store)
+    [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.")], config)))
+    regions = {region["from_name"]: region for region in judge.judging(config).prediction(verdict)["result"]}
+    assert "consistency" in {answer.question.id for answer in verdict.answers}
+    assert "meta" not in regions["consistency"]
+    assert "meta" in regions["visual_realism"]
+
+
+def test_a_box_is_drawn_on_its_page_of_a_list(store: VerdictStore) -> None:
+    boxes = '<RectangleLabels name="contradiction" toName="image"><Label value="Contradiction"/></RectangleLabels>'
+    xml = XML.replace("</View>", f"{boxes}</View>")
+
+    def author(request: WriteRequest) -> Reply:
+        if not request.writing.id.startswith("box:"):
+            return Unwritten(request.writing, "not asked for here")
+        return Written(request.writing, '{"bbox_2d": [0, 0, 4, 8]}', ((8, 8),))
+
+    judge = JudgeService(ScriptedEngine(sees("green"), author=author), Shelf(), store, rubric=default_rubric())
+    pages: list[int | None] = []
+    for config in (parse_label_config(xml), parse_label_config(xml.replace("value=", "valueList=", 1))):
+        listed = config.images[0].several
+        [item] = ready(judge.prepare([task(7, "A green dog.", ["picture"] if listed else "picture")], config))
+        [verdict] = judge.judge([item])
+        assert [(area.x, area.width) for area in verdict.evidence.areas] == [(0.0, 50.0)]
+        result = judge.judging(config).prediction(verdict)["result"]
+        pages += [region.get("item_index") for region in result if region["from_name"] == "contradiction"]
+    assert pages == [None, 0]
+
+
+def test_a_text_is_not_marked_with_what_is_wrong_in_another(store: VerdictStore) -> None:
+    config = parse_label_config(XML.replace("</View>", '<Text name="second" value="$second"/></View>'))
+    judge = service(store)
+    tasks = [task(1, "A green dog.", second="A cat."), task(2, "", second="A green cat.")]
+    first, second = judge.judge(ready(judge.prepare(tasks, config)))
+    assert [span.text for span in first.evidence.spans] == ["green"]
+    assert second.evidence.spans == ()
+    assert "“green” is not supported" in second.evidence.rationale

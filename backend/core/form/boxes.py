@@ -11,6 +11,7 @@ from backend.core.flow import Flow, Write, write
 from backend.core.form.field import Field, name_label
 from backend.core.form.writings import boxes_writing
 from backend.core.label_config import Control, LabelConfig
+from backend.core.sample import page_of
 from backend.core.types import Box, FormEntry, Writing, Written
 
 MOST_PAGES = 20
@@ -59,8 +60,7 @@ def _entries(field: Field, boxes: tuple[Box, ...]) -> tuple[FormEntry, ...]:
 
 
 def _boxes(field: Field, index: int, reply: Written) -> Iterator[Box]:
-    listed = field.sample.images[index].name.endswith("]")
-    page = field.images.index(index) if listed else None
+    page = page_of(field.sample.images[index].name, field.config)
     for item in reply.value["items"]:
         area = area_of(replace(reply, json=json.dumps(item)), field.sample.images[index].name, "")
         if area is not None:

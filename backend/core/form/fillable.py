@@ -21,6 +21,8 @@ def why_not(control: Control, config: LabelConfig, bound: frozenset[str]) -> str
         return f"the label config shows no object `{control.objects[targets.index(None)]}`"
     if unseen:
         return f"it belongs to `{unseen[0].name}`, and the judge cannot see what a tag {unseen[0].tag} shows"
+    if not control.max_rating:
+        return "its maxRating is not a whole number of at least 1"
     return _scope(control, bound) or _choices(control) or _place(control, config, [item for item in targets if item])
 
 

@@ -43,4 +43,4 @@ def compose(field: Field) -> Flow[tuple[FormEntry, ...]]:
         return write_text(field)
     if tag in ("Rating", "Number"):
         return numbers.write_number(field)
-    return mark_words(field) if tag == "Labels" and not field.images else draw_boxes(field)
+    return mark_words(field) if tag == "Labels" and not field.on_first_object.images else draw_boxes(field)

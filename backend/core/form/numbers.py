@@ -67,7 +67,7 @@ def _numbers(control: Control) -> range:
             return range(0)
         low, high, step = (int(bound) for bound in bounds if bound is not None)
         numbers = range(low, high + 1, step)
-    return numbers if len(numbers) <= MOST_LETTERED else range(0)
+    return range(0) if numbers[MOST_LETTERED:] else numbers
 
 
 def _are_digits(numbers: range) -> bool:
