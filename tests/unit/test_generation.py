@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend.cli import main, plain_progress
+from backend.cli import main
 from backend.core.rubric import Requests
 from backend.core.types import Reply, Unwritten, Written
 from backend.engines.base import Engine, EngineIdentity, WriteRequest
@@ -35,6 +35,7 @@ from backend.generation.run import GenerateOptions, GenerationRun, gather_images
 from backend.generation.sources import SourceOptions, kind_of
 from backend.generation.styles import STYLES, chosen_styles
 from backend.interfaces import default_label_config
+from backend.progress import plain_progress
 from backend.projects import read_tasks
 from backend.settings import Settings
 
