@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.core.label_config import LabelConfig, parse_label_config
+from backend.core.sample import role_of
 from backend.errors import SettingsError
 from backend.studio import Project, Studio, Tab
 
 Json = Mapping[str, Any]
 
-_SHOWN = frozenset(
-    f"tasks:{name}"
-    for name in ("id", "data.image", "data.caption", "predictions_score", "total_annotations", "completed_at")
-)
-"""Columns of our tabs that are visible at first."""
-_WIDTHS_PX = (("tasks:id", 90), ("tasks:data.image", 130), ("tasks:data.caption", 560))
+_SHOWN = ("tasks:id", "tasks:predictions_score", "tasks:total_annotations", "tasks:completed_at")
+"""Columns of our tabs that are visible at first, beside the images and texts that the label config shows."""
+_IMAGE_PX, _TEXTS_PX = 130, 560
+"""Width of an image's column, and of all text columns together."""
 
 DECISION_TEXTS = ("accept", "fix", "reject")
 
@@ -64,7 +64,7 @@ def create_project(studio: Studio, spec: ProjectSpec) -> Project:
     if spec.local_files is not None:
         studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
     import_missing(studio, project.id, spec.tasks)
-    put_tabs(studio, project.id)
+    put_tabs(studio, project.id, parse_label_config(spec.label_config))
     return studio.project(project.id)
 
 
@@ -101,17 +101,16 @@ def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> 
     return len(studio.import_tasks(project_id, missing)) if missing else 0
 
 
-def put_tabs(studio: Studio, project_id: int) -> None:
-    """Make the four review tabs; where one with the title exists it is left as people have arranged it."""
+def put_tabs(studio: Studio, project_id: int, config: LabelConfig) -> None:
+    """Make the review tabs; where one with the title exists it is left as people have arranged it."""
     existing = studio.tabs(project_id)
-    hidden = tuple(column for column in studio.columns(project_id) if column not in _SHOWN)
-    for tab in review_tabs(hidden):
+    for tab in review_tabs(config, studio.columns(project_id)):
         if tab.title not in existing:
             studio.put_tab(project_id, tab)
 
 
-def review_tabs(hidden_columns: tuple[str, ...] = ()) -> tuple[Tab, ...]:
-    """The tabs in their order.
+def review_tabs(config: LabelConfig, columns: Sequence[str] = ()) -> tuple[Tab, ...]:
+    """The tabs in their order; `columns` are all that the Data Manager has. Without a verdict control there are two.
 
     "Judge and human disagree" is exact for one annotation and one prediction a task: some decision is in the
     annotation's result and not in the prediction's. The Data Manager cannot compare two columns, but a filter can carry
@@ -121,6 +120,9 @@ def review_tabs(hidden_columns: tuple[str, ...] = ()) -> tuple[Tab, ...]:
 
     Filters look for the decision as a choice (`"choices": ["reject"]`), not for the word, which a rationale may hold.
     """
+    widths_px = _widths_px(config)
+    shown = {*_SHOWN, *(name for name, _ in widths_px)}
+    hidden = tuple(column for column in columns if column not in shown)
     ascending = ("tasks:predictions_score",)
     disagree = tuple(
         {
@@ -129,18 +131,26 @@ def review_tabs(hidden_columns: tuple[str, ...] = ()) -> tuple[Tab, ...]:
         }
         for decision in DECISION_TEXTS
     )
+    rejects = (_result("predictions", "contains", "reject"),)
+    decided = (
+        Tab("Judge rejects", rejects, "and", ascending, hidden, widths_px),
+        Tab("Judge and human disagree", disagree, "or", ascending, hidden, widths_px),
+    )
+    decides = any(set(DECISION_TEXTS) & set(control.labels) for control in config.controls if control.tag == "Choices")
     return (
-        Tab("Least sure first", (_annotations("equal", 0),), "and", ascending, hidden_columns, _WIDTHS_PX),
-        Tab(
-            "Judge rejects",
-            (_result("predictions", "contains", "reject"),),
-            "and",
-            ascending,
-            hidden_columns,
-            _WIDTHS_PX,
-        ),
-        Tab("Judge and human disagree", disagree, "or", ascending, hidden_columns, _WIDTHS_PX),
-        Tab("Reviewed", (_annotations("greater", 0),), "and", ("tasks:id",), hidden_columns, _WIDTHS_PX),
+        Tab("Least sure first", (_annotations("equal", 0),), "and", ascending, hidden, widths_px),
+        *(decided if decides else ()),
+        Tab("Reviewed", (_annotations("greater", 0),), "and", ("tasks:id",), hidden, widths_px),
+    )
+
+
+def _widths_px(config: LabelConfig) -> tuple[tuple[str, int], ...]:
+    """The columns of what a task shows, and how wide they are at first; requested features stay hidden."""
+    texts = [text.key for text in config.texts if text.key and role_of(text.name) != "requested"]
+    return (
+        ("tasks:id", 90),
+        *((f"tasks:data.{image.key}", _IMAGE_PX) for image in config.images if image.key),
+        *((f"tasks:data.{key}", _TEXTS_PX // len(texts)) for key in texts),
     )
 
 

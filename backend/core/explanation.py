@@ -20,8 +20,8 @@ MOST_BOXES = 3
 UNCERTAIN = 0.7
 """A decision less probable than this is doubtful."""
 
-_TOKENS_PER_CHARACTER = 1
-"""Room for the corrected text: enough for any script, beside a fixed allowance."""
+_ROOM_TOKENS = 64
+"""For a corrected text, beside one token for every character of the old one, which is enough in any script."""
 
 
 def add_explanation(
@@ -63,8 +63,7 @@ def _correction_steps(case: Case) -> list[Write]:
     request, candidate = case.rubric.requests.correct, case.sample.candidate
     if request is None or candidate is None:
         return []
-    room = 64 + _TOKENS_PER_CHARACTER * len(candidate.value)
-    return [Write(text_writing("correct", request, room), case.sample.texts)]
+    return [Write(text_writing("correct", request, _ROOM_TOKENS + len(candidate.value)), case.sample.texts)]
 
 
 def _areas(case: Case, claims: Sequence[Piece], replies: Sequence[Reply]) -> tuple[ImageArea, ...]:
