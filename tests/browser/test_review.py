@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
+from backend.core.label_config import parse_label_config
+from backend.core.regions import encode
+from backend.core.types import ControlValue, TextSpan
+from backend.interfaces import default_label_config
 from tests.browser import review
 from tests.road import Road, said
 
@@ -126,3 +131,22 @@ def test_the_data_manager_has_the_tabs_and_the_least_sure_first(road: Road, proj
         page.get_by_text(title, exact=True).first.wait_for()
     page.wait_for_function("() => [...document.images].filter(image => image.naturalWidth).length >= 8")
     keep_screenshot(page, "data-manager.png")
+
+
+def test_marks_stand_on_their_words_behind_characters_outside_the_basic_plane(road: Road, page: Page) -> None:
+    """Label Studio counts code points, as the judge does; counted in UTF-16 the mark would be two characters off."""
+    caption = "🟥🟦 A green dog, 👩‍🚀 and more."
+    settings = {"show_collab_predictions": True, "model_version": "judge-1"}
+    made = road.studio.create_project("Offsets", default_label_config(), **settings)
+    picture = base64.b64encode((road.sample.images / "001.png").read_bytes()).decode()
+    data = {"image": f"data:image/png;base64,{picture}", "caption": caption, "requested": ""}
+    [task] = road.studio.import_tasks(made.id, [{"data": data}])
+    spans = (TextSpan(5, 10, "green", "Unsupported"), TextSpan(16, 19, "👩‍🚀", "Unsupported"))
+    assert [caption[span.start : span.end] for span in spans] == [span.text for span in spans]
+    config = parse_label_config(default_label_config())
+    result = encode([ControlValue("unsupported", "Labels", spans)], config)
+    road.studio.import_predictions(
+        made.id, [{"task": task, "result": result, "score": 0.5, "model_version": "judge-1"}]
+    )
+    review.open_task(page, road.label_studio.url, made.id, task)
+    assert review.judge_values(page).unsupported == ("green", "👩‍🚀")
