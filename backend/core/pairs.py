@@ -16,7 +16,7 @@ from backend.core.claims import split_claims
 from backend.core.flow import Ask, Flow, ask, by_id
 from backend.core.form import fill_form
 from backend.core.pointwise import INDIFFERENT
-from backend.core.reading import conclude, flagged, questions, text_flags
+from backend.core.reading import conclude, flagged, painted_flags, painted_question, questions, text_flags
 from backend.core.types import (
     Answer,
     Evidence,
@@ -58,6 +58,8 @@ class Compared:
     answers: tuple[Answer, ...] = ()
     notes: tuple[str, ...] = ()
     """What speaks against single candidates, a line each."""
+    flags: tuple[Flag, ...] = ()
+    """What is suspicious about the images."""
 
 
 def judge_pair(case: Case) -> Flow[Verdict]:
@@ -125,13 +127,15 @@ def _compare(case: Case, blank: bool) -> Flow[Compared]:
     if len(names) < 2:
         return _too_few(names)
     orders = list(permutations(range(len(names)), 2))
-    replies = yield from ask(*(replace(order_question(case, *order), blank=blank) for order in orders))
-    answers = tuple(answer for reply in replies for answer in reply)
+    first, *others = (replace(order_question(case, *order), blank=blank) for order in orders)
+    first = replace(first, questions=(*first.questions, *painted_question(case)))
+    replies = yield from ask(first, *others)
+    answers, flags = tuple(reply[0] for reply in replies), painted_flags(by_id(replies[0]))
     scored = {order: answer for order, answer in zip(orders, answers, strict=True) if isinstance(answer, Scored)}
     if len(scored) < len(orders):
-        return Compared(None, _unscored(answers), answers)
+        return Compared(None, _unscored(answers), answers, flags=flags)
     preference = compare_orders(names, scored)
-    return Compared(preference, _said(preference) or _disagreement(names, scored), answers)
+    return Compared(preference, _said(preference) or _disagreement(names, scored), answers, flags=flags)
 
 
 def _compare_apart(case: Case, blank: bool) -> Flow[Compared]:
@@ -156,14 +160,14 @@ def _compare_apart(case: Case, blank: bool) -> Flow[Compared]:
         if verdict.decision != "accept"
         for line in verdict.evidence.rationale.split("\n")
     )
-    return Compared(preference, reason, answers, notes)
+    return Compared(preference, reason, answers, notes, painted_flags(by_id(replies[0])))
 
 
 def _verdict(case: Case, found: Compared) -> Verdict:
-    preference, flags = found.preference, text_flags(case)
+    preference, flags = found.preference, (*found.flags, *text_flags(case))
     if preference is not None and any(flag.kind == "instructions" for flag in flags):
         preference = None
-        found = replace(found, reason="No preference: a text addresses the judge; please decide yourself.")
+        found = replace(found, reason="No preference: something addresses the judge; please decide yourself.")
     winner = preference.winner if preference else None
     confidence = preference.probs[preference.names.index(winner)] if preference and winner is not None else 0.0
     rationale = "\n".join((found.reason, *found.notes))

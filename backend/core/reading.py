@@ -31,9 +31,13 @@ def questions(case: Case, claims: Mapping[int, Piece]) -> tuple[Question, ...]:
     template = case.rubric.checks.claim
     stated = [claim_question(number, template, piece.text) for number, piece in claims.items()]
     features = [case.rubric.feature_question(number, text) for number, text in enumerate(case.sample.requested)]
+    return (*criteria, *stated, *features, *painted_question(case))
+
+
+def painted_question(case: Case) -> tuple[Question, ...]:
+    """Whether writing in the image speaks to the judge, where the rubric words that."""
     wording = case.rubric.checks.painted
-    painted = (Question(PAINTED, wording, YES_NO),) if wording else ()
-    return (*criteria, *stated, *features, *painted)
+    return (Question(PAINTED, wording, YES_NO),) if wording else ()
 
 
 def conclude(case: Case, claims: Mapping[int, Piece], answers: Mapping[str, Answer]) -> Verdict:
@@ -53,7 +57,7 @@ def conclude(case: Case, claims: Mapping[int, Piece], answers: Mapping[str, Answ
     probs = [claim.support_prob for claim in stated]
     verdict = make_verdict(case.rubric, criteria, spans, features, case.fingerprint, probs)
     verdict = replace(verdict, evidence=replace(verdict.evidence, claims=stated))
-    return flagged(verdict, (*_painted_flags(answers), *text_flags(case)))
+    return flagged(verdict, (*painted_flags(answers), *text_flags(case)))
 
 
 def reread(case: Case, text: str) -> Flow[Verdict]:
@@ -85,7 +89,8 @@ def text_flags(case: Case) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
-def _painted_flags(answers: Mapping[str, Answer]) -> tuple[Flag, ...]:
+def painted_flags(answers: Mapping[str, Answer]) -> tuple[Flag, ...]:
+    """What is suspicious about the images themselves, by the answer to `painted_question`."""
     answer = answers.get(PAINTED)
     if not isinstance(answer, Scored) or answer.prob("yes") < SUPPORTED:
         return ()

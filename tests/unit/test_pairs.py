@@ -16,6 +16,7 @@ from backend.core.judging import Judge, Judging, make_judging
 from backend.core.kinds import kind_of
 from backend.core.label_config import parse_label_config
 from backend.core.pairs import MARGIN, SIDES, compare_odds, compare_orders
+from backend.core.prompts import PAINTED
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Preference, Question, Scored, TextField, Unscored, Verdict
 from backend.engines.base import JudgeRequest
@@ -76,6 +77,8 @@ def likes(word: str, prob: float = 0.9, lean: float = 0.0) -> Script:
     """Prefers the text with the word in it; `lean` is added to the log-odds of A."""
 
     def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == PAINTED:
+            return Scored(question, (0.0, 1.0), 1.0)
         shown = {line.partition(": ")[0]: line for line in request.fields.splitlines()}
         pull = (word in shown["A"]) - (word in shown["B"])
         a_prob = sigmoid(pull * logit(prob) + lean)
@@ -105,7 +108,8 @@ def test_both_orders_are_asked_in_one_round_with_the_context_first_and_the_names
         'question: "What is it?"\nA: "A dog."\nB: "A cat."\n',
         'question: "What is it?"\nA: "A cat."\nB: "A dog."\n',
     ]
-    assert {question.id for request in engine.asked for question in request.questions} == {"better:0:1", "better:1:0"}
+    asked = [[question.id for question in request.questions] for request in engine.asked]
+    assert asked == [["better:0:1", PAINTED], ["better:1:0"]]
     assert verdict.preference is not None
     assert (verdict.preference.names, verdict.preference.winner) == (("text_a", "text_b"), "text_b")
     assert verdict.preference.probs == pytest.approx((0.1, 0.9))
@@ -146,6 +150,8 @@ def test_a_tie_within_an_order_is_no_choice() -> None:
 
 def test_an_unscored_order_leaves_the_control_empty_and_gives_the_reason() -> None:
     def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == PAINTED:
+            return Scored(question, (0.0, 1.0), 1.0)
         return Unscored(question, "only 3% was on the menu") if question.id == "better:1:0" else choice(0.9)
 
     how = judging()
@@ -160,8 +166,19 @@ def test_a_text_that_addresses_the_judge_gets_no_winner() -> None:
     verdict, _ = judged(likes("cat"), how, question="", text_a="A dog.", text_b=steering)
     assert (verdict.preference, verdict.confidence) == (None, 0.0)
     assert [flag.kind for flag in verdict.flags] == ["instructions"]
-    assert "No preference: a text addresses the judge; please decide yourself." in verdict.evidence.rationale
+    assert "No preference: something addresses the judge; please decide yourself." in verdict.evidence.rationale
     assert set(said(how, verdict)) == {"rationale"}
+
+
+def test_writing_in_the_image_that_addresses_the_judge_leaves_no_winner() -> None:
+    def painted(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == PAINTED:
+            return Scored(question, (0.8, 0.2), 1.0)
+        return likes("cat")(request, question)
+
+    verdict, _ = judged(painted, judging(), question="", text_a="A dog.", text_b="A cat.")
+    assert (verdict.preference, verdict.confidence) == (None, 0.0)
+    assert [flag.kind for flag in verdict.flags] == ["instructions"]
 
 
 def test_one_text_alone_is_not_compared() -> None:
@@ -195,6 +212,8 @@ def test_the_best_of_three_beats_every_other_in_both_orders() -> None:
     worth = {"one": 0.0, "two": 2.0, "three": 1.0}
 
     def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == PAINTED:
+            return Scored(question, (0.0, 1.0), 1.0)
         a, b = (line.split('"')[1] for line in request.fields.splitlines())
         prob = sigmoid(worth[a] - worth[b] + 0.3)
         return Scored(question, (prob, 1 - prob), 1.0)
@@ -289,6 +308,8 @@ def accepts(word: str) -> Script:
     """Finds nothing wrong with a text unless the word stands in it."""
 
     def script(request: JudgeRequest, question: Question) -> Answer:
+        if question.id == PAINTED:
+            return Scored(question, (0.0, 1.0), 1.0)
         bad = word in request.fields
         good = "yes" if ":" in question.id else "5"
         worst = "no" if ":" in question.id else "1"
