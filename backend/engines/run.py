@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_GREY = (127, 127, 127)
+GREY = (128, 128, 128)
+"""What is shown instead of an image, to see how much the image matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _round(
 def _judge_request(step: Ask, shown: Pictured) -> JudgeRequest:
     images = _images(step.images, shown)
     if step.blank:
-        images = tuple(_blank(image) for image in images)
+        images = tuple(blank(image) for image in images)
     return JudgeRequest(
         images, shown.rubric.instructions, render_fields(step.texts), step.questions, shown.rubric.max_pixels
     )
@@ -122,7 +123,8 @@ def _images(chosen: tuple[int, ...] | None, shown: Pictured) -> tuple[Image.Imag
     return shown.images if chosen is None else tuple(shown.images[index] for index in chosen)
 
 
-def _blank(image: Image.Image) -> Image.Image:
+def blank(image: Image.Image) -> Image.Image:
+    """A grey image of the same size."""
     from PIL import Image as pil
 
-    return pil.new("RGB", image.size, _GREY)
+    return pil.new("RGB", image.size, GREY)

@@ -14,6 +14,7 @@ from backend.core.prompts import render_fields
 from backend.core.rubric import Rubric
 from backend.core.types import Option, Question, Scored, TextField, Unscored, Verdict
 from backend.engines.base import Engine, JudgeRequest
+from backend.engines.run import blank
 from backend.errors import EngineError, ImageError, RowError
 from backend.evaluation.samples import Candidate, LabelledPair, LabelledSample, Picture
 from backend.images import ImageLoader
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NO_VERDICT = "the judge gave no verdict"
-GREY = (128, 128, 128)
 SIDES = (Option("first", "A"), Option("second", "B"))
 BY_IMAGE = "Which text fits the image better, A or B? Answer with one letter only."
 BY_REQUEST = "Which of the two answers the request better, A or B? Answer with one letter only."
@@ -68,7 +68,8 @@ class LoadedPair:
 
     def blank(self) -> LoadedPair:
         """The same with grey images."""
-        return LoadedPair(self.pair, *(blank(some) for some in (self.images, self.first_images, self.second_images)))
+        shown = (self.images, self.first_images, self.second_images)
+        return LoadedPair(self.pair, *(tuple(map(blank, images)) for images in shown))
 
 
 class HeldImages:
@@ -110,13 +111,6 @@ def _load(picture: Picture, loader: ImageLoader) -> Image.Image:
     except OSError as exc:
         raise ImageError(f"{picture.path}: {exc.strerror}") from exc
     return loader.decode(content, str(picture.path))
-
-
-def blank(images: Sequence[Image.Image]) -> tuple[Image.Image, ...]:
-    """Grey images of the same sizes."""
-    from PIL import Image
-
-    return tuple(Image.new("RGB", image.size, GREY) for image in images)
 
 
 def image_hash(images: Sequence[Image.Image]) -> str:

@@ -15,6 +15,7 @@ from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.rubric import Rubric, load_rubric
 from backend.engines.factory import make_engine
+from backend.engines.run import blank
 from backend.errors import EvaluationError, RowError
 from backend.evaluation.formats import Format, choose_format
 from backend.evaluation.judging import (
@@ -25,7 +26,6 @@ from backend.evaluation.judging import (
     PairJudgement,
     SampleJudge,
     SampleJudgement,
-    blank,
     image_hash,
     load_pictures,
     pair_judge,
@@ -154,7 +154,7 @@ class _Run:
         judged = self.samples.judge([(row, images) for _, row, images in batch])
         blanks: Sequence[SampleJudgement | RowError | None] = [None] * len(batch)
         if self.options.baseline:
-            blanks = self.samples.judge([(row, blank(images)) for _, row, images in batch])
+            blanks = self.samples.judge([(row, tuple(map(blank, images))) for _, row, images in batch])
         for (number, row, images), own, without in zip(batch, judged, blanks, strict=True):
             if isinstance(own, RowError):
                 self.fail(number, own)

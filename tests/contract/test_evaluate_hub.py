@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import pytest
 
 from exporters.push import push
 
 TOKEN = "hf_write"
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_emulator = _sibling("hub_emulator")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A hub; the client is kept from Xet storage as HF_HUB_DISABLE_XET=1 would, read at its import."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    with hub_emulator.running_hub() as running:
-        yield running
 
 
 def make_dataset(folder: Path) -> Path:

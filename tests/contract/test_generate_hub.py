@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
 from PIL import Image
+
+from tests.contract import hub_emulator
 
 CODE = """
 import sys
@@ -32,26 +30,6 @@ try:
 except VlmJudgeError as exc:
     sys.exit(str(exc))
 """
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_emulator = _sibling("hub_emulator")
-
-
-@pytest.fixture
-def hub() -> Iterator[Any]:
-    with hub_emulator.running_hub() as running:
-        yield running
 
 
 def png(colour: tuple[int, int, int]) -> bytes:

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from backend.errors import ExportError
 from exporters.push import check_push, push
+from tests.contract import hub_emulator
 
 TOKEN = "hf_write"
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_emulator = _sibling("hub_emulator")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A hub; the client is kept from Xet storage as HF_HUB_DISABLE_XET=1 would, read at its import."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    with hub_emulator.running_hub() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import log
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,20 +20,7 @@ from backend.engines.remote.engine import RemoteEngine
 from backend.engines.remote.images import family_of, picture_of, seen_size
 from backend.errors import EngineError, ImageError, SettingsError
 from backend.settings import load_settings
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-chat_server = _sibling("chat_server")
+from tests.contract import chat_server
 
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 YES_NO = Question("true", "Is the text true? Answer Yes or No.", (Option("yes", "Yes"), Option("no", "No")))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from math import log
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,20 +18,7 @@ from backend.engines.demo.engine import demo_engine
 from backend.engines.local import LocalEngine
 from backend.engines.remote.engine import RemoteEngine
 from backend.engines.remote.images import Family, family_of, picture_of, seen_size
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-chat_server = _sibling("chat_server")
+from tests.contract import chat_server
 
 PIXELS = 140 * 112
 """The area at which the embedded judge sees every image."""

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import socket
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,20 +19,7 @@ from backend.engines.remote.engine import RemoteEngine
 from backend.engines.remote.gate import Gate
 from backend.engines.remote.servers import Policy
 from backend.errors import EngineError
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this one; tests have no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-chat_server = _sibling("chat_server")
+from tests.contract import chat_server
 
 QUESTIONS = tuple(
     Question(f"q{number}", f"Is it {number}? Yes or No?", (Option("yes", "Yes"), Option("no", "No")))

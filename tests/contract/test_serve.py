@@ -155,8 +155,13 @@ def test_an_address_that_is_not_ours_is_refused() -> None:
         refuse_unusable_address("192.0.2.1", 9090)
 
 
-def test_any_free_port_is_let_through() -> None:
-    refuse_unusable_address("127.0.0.1", 0)
+def test_a_port_is_refused_as_long_as_another_listens_on_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = int(other.getsockname()[1])
+        with pytest.raises(SettingsError, match=f"port {port} is taken"):
+            refuse_unusable_address("127.0.0.1", port)
+    for free in (port, 0):
+        refuse_unusable_address("127.0.0.1", free)
 
 
 def test_a_wrong_setting_under_a_gunicorn_of_ones_own_is_told_plainly(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from backend.core.types import Answer, Preference, Question, Scored, TextField, 
 from backend.engines.base import JudgeRequest
 from backend.engines.demo.engine import demo_engine
 from backend.engines.rubrics import default_rubric, ready_rubric
-from backend.engines.run import Pictured, run_flows
+from backend.engines.run import GREY, Pictured, run_flows
 from backend.engines.scripted import Script, ScriptedEngine
 from backend.interfaces import LABEL_CONFIG
 from backend.service import JudgeService
@@ -195,7 +195,7 @@ def test_a_preference_that_does_without_the_image_is_flagged() -> None:
     assert (verdict.reliance, [flag.kind for flag in verdict.flags]) == (0.0, ["image-independent"])
 
     def sees(request: JudgeRequest, question: Question) -> Answer:
-        blank = request.images[0].getpixel((0, 0)) == (127, 127, 127)
+        blank = request.images[0].getpixel((0, 0)) == GREY
         return likes("cat", 0.5 if blank else 0.9)(request, question)
 
     verdict, _ = judged(sees, judging(reliance=True), question="", text_a="A dog.", text_b="A cat.")

@@ -30,14 +30,13 @@ from backend.core.types import (
 from backend.core.writing import text_writing
 from backend.engines.base import JudgeRequest, WriteRequest
 from backend.engines.rubrics import ready_rubric
-from backend.engines.run import Pictured, Ran, run_flows
+from backend.engines.run import GREY, Pictured, Ran, run_flows
 from backend.engines.scripted import ScriptedEngine
 
 WORDED = ready_rubric("image-text").requests.model_copy(
     update={"box": "Where is {claim}?", "correct": "Correct it.", "claims": None}
 )
 RUBRIC = ready_rubric("image-text").model_copy(update={"requests": WORDED})
-GREY = (127, 127, 127)
 
 
 def case(caption: str, **more: Any) -> Case:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from backend.core.types import Option, Question
 from backend.engines.remote.dialects import (
     CHAT,
@@ -53,6 +56,18 @@ async def find_dialect(wire: Wire, model: str, wanted: DialectName) -> Dialect:
     raise EngineError(f"{wire.address} does not speak {wanted} for {model}; set VLM_JUDGE_DIALECT=auto")
 
 
+@contextmanager
+def _declining() -> Iterator[None]:
+    """Go on behind the block when the server does not know what it is asked, or replies in another form."""
+    try:
+        yield
+    except BadReply:
+        return
+    except Refused as exc:
+        if not not_known(exc):
+            raise
+
+
 async def _check_model(wire: Wire, model: str) -> None:
     """Raise EngineError when the server lists its models and this one is not among them."""
     try:
@@ -70,21 +85,16 @@ async def _check_model(wire: Wire, model: str) -> None:
 
 async def _vllm(wire: Wire, model: str) -> Dialect | None:
     dialect = VllmDialect(model)
-    try:
+    with _declining():
         listed = await dialect.logprobs(wire, chat_body(model, Prompt("", (), ""), _MENU.text), _ANY_TWO)
-        if set(_ANY_TWO) <= set(listed):
-            return dialect if await dialect.token_id(wire, "Yes") is not None else None
-    except Refused as exc:
-        if not not_known(exc):
-            raise
-    except BadReply:
-        pass
+        if set(_ANY_TWO) <= set(listed) and await dialect.token_id(wire, "Yes") is not None:
+            return dialect
     return None
 
 
 async def _sglang(wire: Wire, model: str) -> Dialect | None:
     prompt = Prompt("", (_DOT,), "")
-    try:
+    with _declining():
         reply = await wire.post(CHAT, chat_body(model, prompt, _MENU.text))
         with reading("count of tokens"):
             length = int(reply["usage"]["prompt_tokens"])
@@ -96,39 +106,24 @@ async def _sglang(wire: Wire, model: str) -> Dialect | None:
             if same:
                 await dialect.answer(wire, prompt, (_MENU,))
                 return dialect if await dialect.token_id(wire, "Yes") is not None else None
-    except Refused as exc:
-        if not not_known(exc):
-            raise
-    except BadReply:
-        pass
     return None
 
 
 async def _openai(wire: Wire, model: str) -> Dialect | None:
     for most in (20, 5):
         dialect = OpenAIDialect(model, most)
-        try:
+        with _declining():
             if await dialect.logprobs(wire, chat_body(model, Prompt("", (), ""), _MENU.text)):
                 return dialect
-        except Refused as exc:
-            if not not_known(exc):
-                raise
-        except BadReply:
-            pass
     return None
 
 
 async def _decisions(wire: Wire, model: str) -> Dialect | None:
     dialect = DecisionsDialect(model)
-    try:
+    with _declining():
         await dialect.answer(wire, Prompt("", (_DOT,), ""), (_MENU,))
-    except Refused as exc:
-        if not_known(exc):
-            return None
-        raise
-    except BadReply:
-        return None
-    return dialect
+        return dialect
+    return None
 
 
 _PROBES = {"vllm": _vllm, "sglang": _sglang, "openai": _openai, "decisions": _decisions}
