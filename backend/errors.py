@@ -8,8 +8,11 @@ VlmJudgeError
 │   ├── ImageError        an image of the task cannot be had or read
 │   └── RowError          a row of labelled data cannot be used
 ├── EngineError           the model cannot be loaded or cannot answer
+│   └── EngineDead        it never will again in this process, which must be started anew
+├── StoreError            the store of verdicts and jobs cannot be read or written just now
 ├── StudioError           Label Studio refused, failed or is not there
-│   └── ConnectionRefusedByStudio   its address check rejected our backend
+│   ├── ConnectionRefusedByStudio   its address check rejected our backend
+│   └── StudioAway        it is not there, too slow or failing; asking again later may help
 ├── ExportError           an export cannot go on
 ├── EvaluationError       labelled data cannot be opened, or nothing in them can be used
 ├── GenerationError       candidates cannot be generated
@@ -22,6 +25,7 @@ with exit code 1; any other exception is a defect of ours and shows a traceback.
 __all__ = [
     "ConnectionRefusedByStudio",
     "DemoError",
+    "EngineDead",
     "EngineError",
     "EvaluationError",
     "ExportError",
@@ -31,6 +35,8 @@ __all__ = [
     "RowError",
     "RubricError",
     "SettingsError",
+    "StoreError",
+    "StudioAway",
     "StudioError",
     "TaskError",
     "VlmJudgeError",
@@ -74,12 +80,24 @@ class EngineError(VlmJudgeError):
     """The model cannot be loaded or cannot answer."""
 
 
+class EngineDead(EngineError):
+    """The model never will answer again in this process: its GPU is lost to it. The process must be started anew."""
+
+
+class StoreError(VlmJudgeError):
+    """The store cannot be read or written just now: the disk is full, the database is gone."""
+
+
 class StudioError(VlmJudgeError):
     """Label Studio refused a request, failed, or is not there."""
 
 
 class ConnectionRefusedByStudio(StudioError):
     """Label Studio's address check rejected the backend's address."""
+
+
+class StudioAway(StudioError):
+    """Label Studio is not there, too slow or failing. A write that ends so may have been carried out all the same."""
 
 
 class ExportError(VlmJudgeError):

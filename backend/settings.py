@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -59,9 +59,19 @@ class Settings(BaseSettings):
     predict_deadline_s: Annotated[float, Field(gt=0, le=95)] = 60.0
     """A prediction request is answered by then; what is not judged by then is there when asked for again."""
     max_request_bytes: Annotated[int, Field(ge=1024)] = 256 * 2**20
+    queue_limit: Annotated[int, Field(ge=1)] = 20_000
+    """Most tasks of prediction requests that wait at a time; a request beyond it is told to come back later."""
+    basic_auth_user: str | None = None
+    """Name and password that Label Studio must give, as set on its connection; must be set to listen beyond this
+    machine."""
+    basic_auth_password: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    """Webhooks that have no basic authorization must come to `/webhook/<this>`."""
+    log_format: Literal["text", "json"] = "text"
+    """How the server writes its log: a sentence a line, or a JSON object a line."""
 
-    store: Path = Path(".vlm-judge.sqlite")
-    """Where verdicts are kept, so that nothing is judged twice."""
+    store: Annotated[str, Field(repr=False)] = ".vlm-judge.sqlite"
+    """Where verdicts and jobs are kept: a SQLite file, or `postgresql://...` for several backends that share them."""
 
     label_studio_url: Annotated[str | None, Field(validation_alias="LABEL_STUDIO_URL")] = None
     label_studio_api_key: Annotated[SecretStr | None, Field(validation_alias="LABEL_STUDIO_API_KEY")] = None
@@ -69,6 +79,8 @@ class Settings(BaseSettings):
 
     image_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Hosts on private networks that images may come from, comma separated."""
+    image_cache_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
+    """Memory for images that were fetched, so that what many tasks show is fetched once; 0 keeps none."""
     max_image_bytes: Annotated[int, Field(ge=1)] = 50 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 20.0
@@ -83,6 +95,17 @@ class Settings(BaseSettings):
             return rubric_file(named)
         except RubricError as exc:
             raise ValueError(str(exc)) from exc
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, Path) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.basic_auth_user is None) != (self.basic_auth_password is None):
+            raise ValueError("VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD go together; set both")
+        return self
 
     @field_validator("image_hosts", "servers", mode="before")
     @classmethod
@@ -109,5 +132,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _reason(error: ErrorDetails) -> str:
+    if not error["loc"]:  # about several together; its message names them
+        return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     return f"{variable_of(name) if name in Settings.model_fields else name}: {error['msg']}"

@@ -15,7 +15,7 @@ def test_the_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPat
     settings = load_settings(engine="scripted", model=None, store=Path("x.sqlite"))
     assert (settings.port, settings.engine, settings.model) == (9100, "scripted", "Qwen/Qwen2.5-VL-7B-Instruct")
     assert settings.image_hosts == ("images.internal", "10.0.0.5")
-    assert (settings.label_studio_url, settings.store) == ("http://studio", Path("x.sqlite"))
+    assert (settings.label_studio_url, settings.store) == ("http://studio", "x.sqlite")
 
 
 def test_an_unknown_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,42 @@
+"""`export`: a reviewed project as a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backend.cli.root import main, project_option, told_plainly
+from backend.progress import progress_bar
+from backend.settings import load_settings
+
+
+@main.command()
+@project_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@click.option("--push-to", help="Also push to this dataset on the Hub, as user/name.")
+@click.option("--public", is_flag=True, help="Make the pushed dataset public; it is private otherwise.")
+@click.option("--allow-missing", is_flag=True, help="Go on when images cannot be read; their rows have none.")
+@click.option(
+    "--several",
+    type=click.Choice(["last", "first", "majority"]),
+    default="last",
+    show_default=True,
+    help="Which annotation counts when a task has several.",
+)
+@told_plainly
+def export(project_id: int, out: Path, several: Any, **options: Any) -> None:
+    """Export a reviewed project as a Hugging Face dataset, with its images.
+
+    Example: vlm-judge export --project 1 --out dataset
+    """
+    from exporters.consolidate import Policy
+    from exporters.export import export_project
+
+    with progress_bar("Exporting") as report:
+        summary = export_project(
+            load_settings(), project_id, out, policy=Policy(several=several), progress=report, **options
+        )
+    for line in summary.lines():
+        click.echo(line)

@@ -1,0 +1,36 @@
+"""`serve` and `demo`: the servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from backend.cli.root import engine_options, main, told_plainly
+from backend.settings import load_settings
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on.  [default: 9090]")
+@engine_options
+@told_plainly
+def serve(**options: Any) -> None:
+    """Serve the ML backend that Label Studio connects to.
+
+    Example: vlm-judge serve --engine demo --port 9090
+    """
+    from backend.serving import serve as serve_backend
+
+    serve_backend(load_settings(**options))
+
+
+@main.command()
+@click.option("--port", type=int, help="Label Studio's port.  [default: 8080, or the next free one]")
+@click.option("--backend-port", type=int, help="The backend's port.  [default: 9090, or the next free one]")
+@told_plainly
+def demo(**options: Any) -> None:
+    """Start a Label Studio with pre-judged sample tasks, ready to review; Ctrl-C stops it."""
+    from backend.demo import DemoOptions, run_demo
+
+    run_demo(DemoOptions(**options))
