@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Question, Reply, Writing
@@ -66,10 +66,34 @@ class Engine(Protocol):
         """The rubric this engine is asked with when the user chose none."""
 
     def load(self) -> None:
-        """Get ready to answer. Raises EngineError saying what is missing."""
+        """Get ready to answer; nothing to do when it was done before.
+
+        Raises EngineError saying what is missing, after which it may be called again, or EngineDead.
+        """
 
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
-        """One tuple per request, one answer per question, in order."""
+        """One tuple per request, one answer per question, in order. Raises EngineError."""
 
     def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
-        """One reply per request, in order; each fits its schema or says why there is none."""
+        """One reply per request, in order; each fits its schema or says why there is none. Raises EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMemory:
+    """Memory of the GPUs that a model is on, all together."""
+
+    allocated_bytes: int
+    """Taken by the model and by work under way."""
+    reserved_bytes: int
+    """Held by this process, what it keeps for the next pass included."""
+    free_bytes: int
+    """Held by no process."""
+    total_bytes: int
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """An engine that runs a model in this process: `engine.memory() if isinstance(engine, HasMemory) else None`."""
+
+    def memory(self) -> EngineMemory | None:
+        """The memory of its GPUs; None before `load`, without a GPU and when the GPU is lost. From any thread."""

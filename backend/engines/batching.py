@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
+
+from backend.engines.faults import is_out_of_memory, make_room
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,21 +35,32 @@ def run_in_batches(
     """What `run` gives for every item, in the items' order; None for an item that alone exhausts the memory."""
     results: list[R | None] = [None] * len(items)
     for batch in batches(lengths, max_tokens):
-        for index, result in zip(batch, _run_or_halve([items[index] for index in batch], run), strict=True):
+        for index, result in zip(batch, run_or_halve([items[index] for index in batch], run), strict=True):
             results[index] = result
     return results
 
 
-def _run_or_halve(items: Sequence[T], run: Callable[[Sequence[T]], Sequence[R]]) -> list[R | None]:
-    import torch
+def run_or_halve(items: Sequence[T], run: Callable[[Sequence[T]], Sequence[R]]) -> list[R | None]:
+    """What `run` gives for the items: all at once if that fits into memory, else half of them at a time, and so on.
 
-    try:
-        return list(run(items))
-    except torch.OutOfMemoryError:
-        pass  # gone on below, where the exception no longer holds the failed pass's tensors
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    None for an item that alone exhausts the memory.
+    """
+    found = within_memory(partial(run, items))
+    if found is not None:
+        return list(found)
     if len(items) == 1:
         return [None]
     half = len(items) // 2
-    return _run_or_halve(items[:half], run) + _run_or_halve(items[half:], run)
+    return run_or_halve(items[:half], run) + run_or_halve(items[half:], run)
+
+
+def within_memory(work: Callable[[], R]) -> R | None:
+    """What the work gives; None when memory ran out, and then all that it held is free again."""
+    outside = sys.exception()
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        make_room(exc, outside)
+        return None

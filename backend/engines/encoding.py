@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from backend.core.types import Question
 from backend.engines.backbones import Grid
 from backend.engines.base import JudgeRequest, WriteRequest
-from backend.engines.loading import LoadedModel, first_line
+from backend.engines.faults import first_line
+from backend.engines.loading import LoadedModel
 from backend.engines.messages import Message, split_prompt
 from backend.engines.packing import PackedRequest, Prompt
 from backend.errors import EngineError, ImageError
@@ -51,6 +52,11 @@ class Encoder:
         self._check_placeholders([ids], grids)
         return Prompt(ids, grids, pixels)
 
+    def area(self, request: JudgeRequest | WriteRequest) -> int:
+        """Pixels of the largest image as the model sees it, but for whole patches; 0 without images."""
+        smallest, largest = self._areas(request.max_pixels)
+        return max((min(max(w * h, smallest), largest) for w, h in (image.size for image in request.images)), default=0)
+
     def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [tuple(ids) for ids in self.loaded.tokenizer(texts, add_special_tokens=False).input_ids]
 
@@ -61,9 +67,15 @@ class Encoder:
         return self._templates[key]
 
     def _render(self, messages: Sequence[Message]) -> str:
-        text: str = self.loaded.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text: str = self.loaded.tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=True
+            )
+        except ValueError as exc:
+            raise EngineError(
+                f"{self.loaded.source} has no chat template: take chat_template.jinja, or chat_template.json, "
+                "from where config.json is from"
+            ) from exc
         return text
 
     def _patches(
@@ -71,14 +83,19 @@ class Encoder:
     ) -> tuple[torch.Tensor | None, tuple[Grid, ...]]:
         if not images:
             return None, ()
-        size = dict(self.loaded.image_processor.size)
-        if max_pixels is not None:
-            size = {"shortest_edge": min(int(size["shortest_edge"]), max_pixels), "longest_edge": max_pixels}
+        smallest, largest = self._areas(max_pixels)
+        size = {"shortest_edge": smallest, "longest_edge": largest}
         try:
             inputs = self.loaded.image_processor(images=list(images), size=size, return_tensors="pt")
         except ValueError as exc:
             raise ImageError(f"the model takes no such image: {first_line(exc)}") from exc
         return inputs["pixel_values"], tuple((t, h, w) for t, h, w in inputs["image_grid_thw"].tolist())
+
+    def _areas(self, max_pixels: int | None) -> tuple[int, int]:
+        """Pixels that an image is enlarged to at least, and shrunk to at most, but for whole patches."""
+        size = dict(self.loaded.image_processor.size)
+        smallest, largest = int(size["shortest_edge"]), int(size["longest_edge"])
+        return (smallest, largest) if max_pixels is None else (min(smallest, max_pixels), max_pixels)
 
     def _placeholders(self, grid: Grid) -> int:
         return prod(grid) // self.loaded.merge_size**2

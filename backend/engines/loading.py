@@ -12,10 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from backend.engines.backbones import Backbone, find_backbone
+from backend.engines.base import EngineMemory
+from backend.engines.faults import as_engine_error, is_out_of_memory
 from backend.errors import EngineError
 
 _OLDEST_TRANSFORMERS = (5, 5, 4)
 """Earlier ones place the tokens of Qwen2.5-VL's images wrongly, or do not know `mm_token_type_ids`."""
+
+BIGGER = "choose a smaller model (VLM_JUDGE_MODEL), or a device with more memory (VLM_JUDGE_DEVICE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,29 @@ class LoadedModel:
         """How many tokens the model gives a logit for."""
         return int(self.model.get_output_embeddings().weight.shape[0])
 
+    def memory(self) -> EngineMemory | None:
+        """The memory of the GPUs that it is on; None on a CPU, or when the GPU is lost to this process."""
+        import torch
+
+        gpus = {weight.device for weight in self.model.parameters() if weight.device.type == "cuda"}
+        if not gpus:
+            return None
+        try:
+            rows = [
+                (torch.cuda.memory_allocated(gpu), torch.cuda.memory_reserved(gpu), *torch.cuda.mem_get_info(gpu))
+                for gpu in gpus
+            ]
+        except RuntimeError:
+            return None
+        return EngineMemory(*(sum(column) for column in zip(*rows, strict=True)))
+
 
 def load_model(
     source: str, *, revision: str | None, max_pixels: int | None, device: Literal["cuda", "cpu"]
 ) -> LoadedModel:
     """Load all three parts; `max_pixels` caps the image area, None keeps the processor's own. Raises EngineError."""
     refuse_broken_transformers(version_of("transformers"))
+    import httpx
     import torch
     from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, PreTrainedConfig
@@ -82,8 +103,11 @@ def load_model(
             attn_implementation="sdpa",
             device_map="auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
         )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as exc:
-        raise EngineError(f"cannot load the model {source}: {first_line(exc)}") from exc
+    except (
+        *(OSError, ValueError, ImportError, KeyError, RuntimeError, MemoryError),
+        *(SafetensorError, httpx.HTTPError),
+    ) as exc:
+        raise as_engine_error(exc, f"cannot load the model {source}", BIGGER if is_out_of_memory(exc) else "") from exc
     if max_pixels is not None:
         smallest = min(int(dict(image_processor.size)["shortest_edge"]), max_pixels)
         image_processor.size = {"shortest_edge": smallest, "longest_edge": max_pixels}
@@ -115,8 +139,3 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "none"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its name when it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

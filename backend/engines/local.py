@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,10 +13,12 @@ from typing import Literal, TypeVar
 from backend.core.rubric import Rubric
 from backend.core.scoring import read_answer
 from backend.core.types import Answer, Reply, Unscored, Unwritten
-from backend.engines.base import EngineIdentity, JudgeRequest, WriteRequest
-from backend.engines.batching import run_in_batches
+from backend.engines.base import EngineIdentity, EngineMemory, JudgeRequest, WriteRequest
+from backend.engines.batching import run_in_batches, run_or_halve, within_memory
 from backend.engines.encoding import Encoder
-from backend.engines.loading import first_line, load_model, version_of
+from backend.engines.faults import let_go, told
+from backend.engines.fitting import Request, Tries, load_of, too_large
+from backend.engines.loading import load_model, version_of
 from backend.engines.packing import PackedRequest, Prompt
 from backend.engines.prefill import Menus, branch_logits, option_logprobs
 from backend.engines.rubrics import default_rubric
@@ -35,7 +37,10 @@ needs, a few GB, goes with the 17 GB of a 7B model in bfloat16 on a card of 24 G
 
 _MIB = 2**20
 
-_TOO_LARGE = "the sample does not fit into memory at this size; set a smaller max_pixels (VLM_JUDGE_MAX_PIXELS)"
+Line = tuple[float, ...]
+"""The log-probability of each of a question's options."""
+Lines = tuple[Line | None, ...]
+"""One per question of a sample; None where memory did not suffice for it."""
 
 
 class LocalEngine:
@@ -68,6 +73,8 @@ class LocalEngine:
         self._max_write_tokens = max_batch_tokens or MAX_BATCH_TOKENS["cuda"]
         self._encoder: Encoder | None = None
         self._grammars: Grammars | None = None
+        self._tried_answers = Tries()
+        self._tried_writing = Tries()
 
     @property
     def identity(self) -> EngineIdentity:
@@ -98,61 +105,127 @@ class LocalEngine:
         return sum(weight.numel() for weight in self._ready().loaded.model.parameters())
 
     def load(self) -> None:
-        """Load the model and test that it runs as it should; a second call does nothing. Raises EngineError."""
+        """Load the model and test that it runs as it should; a second call does nothing.
+
+        Raises EngineError, after which it may be called again: the hub was away, another process had the memory.
+        Raises EngineDead when the GPU is lost to this process.
+        """
         if self._encoder is not None:
             return
-        loaded = load_model(self._source, revision=self._revision, max_pixels=self._max_pixels, device=self._device)
-        encoder = Encoder(loaded)
-        check_and_prepare(loaded, encoder)
-        self._encoder = encoder
+        try:
+            self._encoder = self._prepare()
+        except EngineError as exc:
+            let_go(exc)  # or half a model stays in memory for as long as the error
+            raise
+
+    def memory(self) -> EngineMemory | None:
+        """The memory of the GPUs the model is on; None before `load`, on a CPU and when the GPU is lost."""
+        return None if self._encoder is None else self._encoder.loaded.memory()
 
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """Answers in order; Unscored where the model takes no such image or the sample exceeds the memory.
 
         Each sample is packed as prefix and branches, and many are answered by one forward pass.
+        Raises EngineError, or EngineDead when the GPU is lost.
         """
-        encoder = self._ready()
-        packed = [_encoded(encoder.pack, request) for request in requests]
-        rows = [row for item in packed if not isinstance(item, str) for row in item.split(self._max_batch_tokens)]
-        with _told(f"on {len(rows)} samples"):
-            read = run_in_batches(rows, [row.length for row in rows], self._max_batch_tokens, self._answer_pass)
-        lines = iter(
-            line
-            for row, found in zip(rows, read, strict=True)
-            for line in (found if found is not None else [None] * len(row.branch_ids))
-        )
-        return [_answers(request, item, lines) for request, item in zip(requests, packed, strict=True)]
+        self._ready()
+        with told(f"on {len(requests)} samples"):
+            found = run_or_halve(requests, self._read)
+            return [self._answers(request, lines) for request, lines in zip(requests, found, strict=True)]
 
     def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
         """Replies in order, each held to its schema; Unwritten where it exceeds its limit or the memory.
 
         The likeliest tokens at temperature 0. Above it, a reply varies with its seed and with nothing else.
+        Raises EngineError, or EngineDead when the GPU is lost.
         """
-        encoder = self._ready()
-        prompts = [_encoded(encoder.prompt, request) for request in requests]
-        jobs = [
-            Job(request, prompt)
-            for request, prompt in zip(requests, prompts, strict=True)
-            if isinstance(prompt, Prompt)
-        ]
-        with _told(f"writing {len(jobs)} replies"):
-            replies = iter(run_in_batches(jobs, [job.length for job in jobs], self._max_write_tokens, self._write_pass))
-        return [
-            Unwritten(request.writing, prompt)
-            if isinstance(prompt, str)
-            else next(replies) or Unwritten(request.writing, _TOO_LARGE)
-            for request, prompt in zip(requests, prompts, strict=True)
-        ]
+        self._ready()
+        with told(f"writing {len(requests)} replies"):
+            replies = run_or_halve(requests, self._write)
+            return [
+                reply or Unwritten(request.writing, self._too_large(request, self._reply_fits))
+                for request, reply in zip(requests, replies, strict=True)
+            ]
 
     def pack(self, request: JudgeRequest) -> PackedRequest:
         """Tokenise a request; every image placeholder is repeated as often as its patches ask for."""
         return self._ready().pack(request)
+
+    def _prepare(self) -> Encoder:
+        loaded = load_model(self._source, revision=self._revision, max_pixels=self._max_pixels, device=self._device)
+        encoder = Encoder(loaded)
+        check_and_prepare(loaded, encoder)
+        return encoder
 
     def _ready(self) -> Encoder:
         self.load()
         if self._encoder is None:
             raise AssertionError("load() leaves an encoder behind")
         return self._encoder
+
+    def _read(self, requests: Sequence[JudgeRequest]) -> list[Lines | str]:
+        """What the model says to every question; the reason alone where an image cannot be taken."""
+        packed = [_encoded(self.pack, request) for request in requests]
+        rows = [row for item in packed if not isinstance(item, str) for row in item.split(self._max_batch_tokens)]
+        found = run_in_batches(rows, [row.length for row in rows], self._max_batch_tokens, self._answer_pass)
+        lines = iter(
+            line
+            for row, menus in zip(rows, found, strict=True)
+            for line in (self._one_by_one(row) if menus is None else menus)
+        )
+        return [item if isinstance(item, str) else tuple(islice(lines, len(item.branch_ids))) for item in packed]
+
+    def _one_by_one(self, row: PackedRequest) -> Lines:
+        """The questions of a row that does not fit, one after the other until one does not fit either."""
+        lines: list[Line] = []
+        for single in row.singles if len(row.branch_ids) > 1 else ():
+            menus = within_memory(partial(self._answer_pass, [single]))
+            if menus is None:
+                break
+            lines += menus[0]
+        return (*lines, *[None] * (len(row.branch_ids) - len(lines)))
+
+    def _answers(self, request: JudgeRequest, found: Lines | str | None) -> tuple[Answer, ...]:
+        """The answers of one request; None was found when it did not even fit as patches."""
+        if isinstance(found, str):
+            return tuple(Unscored(question, found) for question in request.questions)
+        lines = found or [None] * len(request.questions)
+        reason = self._too_large(request, self._answers_fit) if None in lines else ""
+        return tuple(
+            Unscored(question, reason) if line is None else read_answer(question, line)
+            for question, line in zip(request.questions, lines, strict=True)
+        )
+
+    def _write(self, requests: Sequence[WriteRequest]) -> list[Reply | None]:
+        """The replies; None where one with its prompt does not fit."""
+        prompts = [_encoded(self._ready().prompt, request) for request in requests]
+        jobs = [
+            Job(request, prompt)
+            for request, prompt in zip(requests, prompts, strict=True)
+            if isinstance(prompt, Prompt)
+        ]
+        replies = iter(run_in_batches(jobs, [job.length for job in jobs], self._max_write_tokens, self._write_pass))
+        return [
+            Unwritten(request.writing, prompt) if isinstance(prompt, str) else next(replies)
+            for request, prompt in zip(requests, prompts, strict=True)
+        ]
+
+    def _answers_fit(self, request: JudgeRequest) -> bool:
+        """Whether the longest question about a sample fits into memory with it."""
+        row = max(self.pack(request).singles, key=lambda single: single.length)
+        load = load_of(row.length, row.grids)
+        return self._tried_answers.went(load, lambda: within_memory(partial(self._answer_pass, [row])) is not None)
+
+    def _reply_fits(self, request: WriteRequest) -> bool:
+        """Whether a reply fits into memory with its prompt."""
+        job = Job(request, self._ready().prompt(request))
+        load = load_of(job.length, job.prompt.grids)
+        return self._tried_writing.went(load, lambda: within_memory(partial(self._write_pass, [job])) is not None)
+
+    def _too_large(self, request: Request, try_it: Callable[[Request], bool]) -> str:
+        """Why a sample that does not fit has no answer."""
+        area = self._ready().area(request)
+        return too_large(request, area, lambda smaller: bool(within_memory(partial(try_it, smaller))))
 
     def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[Menus]:
         loaded = self._ready().loaded
@@ -171,27 +244,6 @@ def _encoded(encode: Callable[[T], R], request: T) -> R | str:
         return encode(request)
     except ImageError as exc:
         return str(exc)
-
-
-@contextmanager
-def _told(work: str) -> Iterator[None]:
-    """What torch and transformers raise, as an EngineError."""
-    try:
-        yield
-    except RuntimeError as exc:
-        raise EngineError(f"the model failed {work}: {first_line(exc)}") from exc
-
-
-def _answers(
-    request: JudgeRequest, packed: PackedRequest | str, lines: Iterator[tuple[float, ...] | None]
-) -> tuple[Answer, ...]:
-    """The answers of one request, reading on in `lines` where it was packed."""
-    if isinstance(packed, str):
-        return tuple(Unscored(question, packed) for question in request.questions)
-    return tuple(
-        Unscored(question, _TOO_LARGE) if line is None else read_answer(question, line)
-        for question, line in zip(request.questions, islice(lines, len(request.questions)), strict=True)
-    )
 
 
 def _pick_device(device: Device) -> Literal["cuda", "cpu"]:

@@ -68,6 +68,11 @@ class PackedRequest:
         bounds = pairwise([*starts, len(self.branch_ids)])
         return tuple(PackedRequest(self.prefix, self.branch_ids[a:b], self.option_ids[a:b]) for a, b in bounds if a < b)
 
+    @property
+    def singles(self) -> tuple[PackedRequest, ...]:
+        """Each question in a row of its own."""
+        return self.split(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -14,11 +14,12 @@ from backend.core.types import Question
 from backend.engines.backbones import Grid
 from backend.engines.base import JudgeRequest
 from backend.engines.encoding import Encoder
-from backend.engines.loading import LoadedModel, first_line, version_of
+from backend.engines.faults import as_engine_error, first_line, is_gpu_fault, is_out_of_memory
+from backend.engines.loading import BIGGER, LoadedModel, version_of
 from backend.engines.packing import PackedRequest, Prompt
 from backend.engines.prefill import branch_logits, image_inputs, prefix_positions, token_kinds
 from backend.engines.vision import replace_slow_spots
-from backend.errors import EngineError
+from backend.errors import EngineError, ImageError
 
 if TYPE_CHECKING:
     import torch
@@ -46,27 +47,22 @@ _MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
 def check_and_prepare(loaded: LoadedModel, encoder: Encoder) -> None:
     """Run the checks, and put the faster vision tower in place between them. Raises EngineError when one fails."""
-    import torch
-
     _check_patches(loaded)
-    packed = encoder.pack(_sample())
     try:
+        packed = encoder.pack(_sample())
         _check_positions(loaded, packed.prefix)
         plain = [_plain(loaded, packed, branch) for branch in packed.branch_ids]
         replace_slow_spots(loaded.model)
         together = branch_logits(loaded, [packed]).softmax(dim=-1)
         beside_another = branch_logits(loaded, [_with_another_first(packed)]).softmax(dim=-1)
-    except torch.OutOfMemoryError as exc:
-        raise EngineError(
-            f"{loaded.source} leaves no memory to run it in; choose a smaller model or set VLM_JUDGE_DEVICE=cpu"
-        ) from exc
-    except _MISFITS as exc:
-        raise _misfit(loaded, first_line(exc)) from exc
+        apart = max(distance(one, other) for one, other in zip(plain, together, strict=True))
+        moved = distance(together[1], beside_another[1])
+    except (*_MISFITS, MemoryError, ImageError) as exc:
+        raise _as_engine_error(loaded, exc) from exc
     dtype = str(loaded.model.dtype).removeprefix("torch.")
-    apart = max(distance(one, other) for one, other in zip(plain, together, strict=True))
     if not apart <= _ALIKE[dtype]:
         raise _misfit(loaded, f"questions asked together get other answers than alone, {apart:.2g} of at most 1 apart")
-    if not distance(together[1], beside_another[1]) <= _UNMOVED[dtype]:
+    if not moved <= _UNMOVED[dtype]:
         raise _misfit(loaded, "a question's answer depends on what else is asked")
 
 
@@ -78,6 +74,15 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
 def _with_another_first(packed: PackedRequest) -> PackedRequest:
     first, second = packed.branch_ids
     return PackedRequest(packed.prefix, (first[::-1], second), packed.option_ids)
+
+
+def _as_engine_error(loaded: LoadedModel, exc: Exception) -> EngineError:
+    if is_out_of_memory(exc):
+        return EngineError(f"{loaded.source} leaves no memory to run it in; {BIGGER}")
+    if is_gpu_fault(exc):
+        remedy = "install a torch that fits this GPU and its driver, or set VLM_JUDGE_DEVICE=cpu"
+        return as_engine_error(exc, f"{loaded.source} cannot be run", remedy)
+    return _misfit(loaded, first_line(exc))
 
 
 def _misfit(loaded: LoadedModel, reason: str) -> EngineError:

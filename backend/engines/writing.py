@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from backend.core.types import Reply, Unwritten, Written
 from backend.engines.base import WriteRequest
-from backend.engines.loading import LoadedModel, first_line
+from backend.engines.faults import first_line
+from backend.engines.loading import LoadedModel
 from backend.engines.packing import Prompt
 from backend.engines.prefill import image_inputs, token_kinds
 from backend.errors import EngineError

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.engines.batching import batches, run_in_batches
+from backend.engines.batching import batches, run_in_batches, within_memory
 from backend.engines.packing import PackedRequest, Prompt
 
 
@@ -27,27 +30,70 @@ def test_every_item_is_in_one_batch_of_bounded_cost(lengths: list[int], budget: 
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
 
 
-class Room:
-    """Runs as many tokens at once as there is memory for."""
+def no_gpu_memory() -> None:
+    import torch
 
-    def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def no_cpu_memory() -> None:
+    import torch
+
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def no_host_memory() -> None:
+    import numpy as np
+
+    np.empty(2**60, dtype=np.uint8)
+
+
+class Room:
+    """Runs as many letters at once as there is memory for, where tensors are hard to be rid of.
+
+    Of each pass one is in a cycle with its error, and one in a variable that a closure shares.
+    """
+
+    def __init__(self, letters: int, run_out: Callable[[], None]) -> None:
+        self._letters = letters
+        self._run_out = run_out
+        self._held: list[weakref.ref[Any]] = []
         self.passes: list[list[str]] = []
+        self.left_behind: list[bool] = []
+        """Per pass, whether the pass before it is still in memory."""
 
     def run(self, items: Sequence[str]) -> list[str]:
         import torch
 
         self.passes.append(list(items))
-        if sum(map(len, items)) > self._tokens:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.left_behind.append(any(ref() is not None for ref in self._held))
+        in_cycle, shared = torch.ones(len(items)), torch.ones(len(items))
+        self._held = [weakref.ref(in_cycle), weakref.ref(shared)]
+
+        def run_out() -> None:
+            self._run_out()
+            shared.zero_()
+
+        if sum(map(len, items)) > self._letters:
+            try:
+                run_out()
+            except (RuntimeError, MemoryError) as exc:
+                kept = exc
+                raise kept from None
         return [item.upper() for item in items]
 
 
-def test_what_does_not_fit_is_halved_and_what_never_fits_is_none() -> None:
-    room = Room(5)
+@pytest.mark.parametrize("run_out", [no_gpu_memory, no_cpu_memory, no_host_memory])
+def test_what_does_not_fit_is_halved_and_what_never_fits_is_none(run_out: Callable[[], None]) -> None:
+    room = Room(5, run_out)
     words = ["ab", "cd", "abcdef", "ef"]
-    assert run_in_batches(words, [len(word) for word in words], 100, room.run) == ["AB", "CD", None, "EF"]
+    gc.disable()
+    try:
+        assert run_in_batches(words, [len(word) for word in words], 100, room.run) == ["AB", "CD", None, "EF"]
+    finally:
+        gc.enable()
     assert room.passes == [["abcdef", "ab", "cd", "ef"], ["abcdef", "ab"], ["abcdef"], ["ab"], ["cd", "ef"]]
+    assert room.left_behind == [False] * 5
 
 
 def test_other_errors_pass_through() -> None:
@@ -56,6 +102,11 @@ def test_other_errors_pass_through() -> None:
 
     with pytest.raises(RuntimeError, match="not about memory"):
         run_in_batches(["a"], [1], 10, fail)
+
+
+def test_work_within_memory_gives_what_it_gives() -> None:
+    assert within_memory(lambda: []) == []
+    assert within_memory(no_cpu_memory) is None
 
 
 def packed(prefix: int, *branches: int) -> PackedRequest:
@@ -77,6 +128,10 @@ def test_a_longer_request_repeats_its_prefix() -> None:
     rows = packed(4, 2, 2, 1, 6, 3, 1).split(8)
     assert lengths(rows) == [[4, 2, 2], [4, 1], [4, 6], [4, 3, 1]]
     assert [row.option_ids for row in rows] == [((1,), (2,)), ((3,),), ((4,),), ((5,), (6,))]
+
+
+def test_singles_hold_one_question_each() -> None:
+    assert lengths(packed(4, 2, 6, 1).singles) == [[4, 2], [4, 6], [4, 1]]
 
 
 def test_without_questions_there_is_no_row() -> None:

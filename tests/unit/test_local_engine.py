@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
+import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from backend.core.types import Answer, Option, Question, Scored, Unscored
 from backend.engines.base import JudgeRequest
 from backend.engines.demo.engine import RUBRIC
 from backend.engines.demo.world import draw, random_scene
-from backend.engines.loading import refuse_broken_transformers
+from backend.engines.encoding import Encoder
+from backend.engines.loading import load_model, refuse_broken_transformers
 from backend.engines.local import LocalEngine, hash_folder
 from backend.engines.packing import PackedRequest
 from backend.engines.prefill import Menus, branch_logits
-from backend.errors import EngineError
+from backend.engines.selftest import check_and_prepare
+from backend.errors import EngineDead, EngineError
 
 QUESTIONS = (
     *(load_rubric(RUBRIC).question(criterion) for criterion in load_rubric(RUBRIC).criteria),
@@ -153,16 +157,10 @@ def test_the_models_own_image_token_in_a_text_is_refused(engine: LocalEngine) ->
 
 
 class Watched(LocalEngine):
-    """Notes the size of every forward pass, and has memory for a number of tokens at once."""
-
-    room = 10**9
+    """Notes the size of every forward pass."""
 
     def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[Menus]:
-        import torch
-
         self.passes = [*getattr(self, "passes", []), (len(rows), max(row.length for row in rows))]
-        if len(rows) * max(row.length for row in rows) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
         return super()._answer_pass(rows)
 
 
@@ -189,22 +187,6 @@ def test_a_token_budget_changes_the_passes_and_not_the_answers(
     assert len(watched.passes) == {10_000: 1, 1: 12}.get(budget, len(watched.passes))
 
 
-def test_memory_that_runs_out_leaves_only_what_never_fits_unscored(engine: LocalEngine, tiny_model: Path) -> None:
-    watched = Watched(str(tiny_model), device="cpu")
-    sizes = [watched.pack(item).length for item in REQUESTS]
-    watched.room = max(sizes) - 1
-    got = watched.answer(REQUESTS)
-    largest = sizes.index(max(sizes))
-    assert [answer.reason for answer in got[largest] if isinstance(answer, Unscored)] == [
-        "the sample does not fit into memory at this size; set a smaller max_pixels (VLM_JUDGE_MAX_PIXELS)"
-    ] * len(REQUESTS[largest].questions)
-    others = [index for index in range(len(REQUESTS)) if index != largest]
-    expected = engine.answer([REQUESTS[index] for index in others])
-    for line, want in zip(chances([got[index] for index in others]), chances(expected), strict=True):
-        assert line == pytest.approx(want, abs=0.011)
-    assert [count for count, _ in watched.passes] == [3, 1, 2, 1, 1]
-
-
 def test_nothing_asked_is_nothing_answered(engine: LocalEngine) -> None:
     assert engine.answer([]) == []
     assert engine.answer([request(1, "", ())]) == [()]
@@ -213,6 +195,121 @@ def test_nothing_asked_is_nothing_answered(engine: LocalEngine) -> None:
 def test_a_missing_model_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot load the model"):
         LocalEngine(str(tmp_path), device="cpu").load()
+
+
+def test_a_model_that_could_not_be_loaded_is_loaded_once_it_is_there(
+    engine: LocalEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    """First there is nothing, then a download that broke off in the middle of the weights, then all of it."""
+    folder = tmp_path / "model"
+    late = LocalEngine(str(folder), device="cpu", rubric=load_rubric(RUBRIC))
+    with pytest.raises(EngineError, match="cannot load the model"):
+        late.load()
+    shutil.copytree(tiny_model, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    for ask in (late.load, lambda: late.answer(REQUESTS), lambda: late.write([])):
+        with pytest.raises(EngineError, match="cannot load the model"):
+            ask()
+    shutil.copy(tiny_model / "model.safetensors", weights)
+    assert late.answer(REQUESTS) == engine.answer(REQUESTS)
+
+
+def test_an_error_in_loading_does_not_keep_the_model_in_memory(tiny_model: Path, tmp_path: Path) -> None:
+    """The weights are read before it shows that the image processor is another model's."""
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    def models() -> int:
+        return sum(type(item) is Qwen2_5_VLForConditionalGeneration for item in gc.get_objects())
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = folder / "preprocessor_config.json"
+    right = config.read_text()
+    config.write_text(json.dumps(json.loads(right) | {"patch_size": 16}))
+    late, before = LocalEngine(str(folder), device="cpu"), models()
+    with pytest.raises(EngineError, match="cuts patches of 16 pixels") as kept:
+        late.load()
+    assert models() == before
+    config.write_text(right)
+    late.load()
+    assert models() == before + 1
+    assert "cuts patches" in str(kept.value)
+
+
+def test_a_model_without_a_chat_template_is_told_where_to_get_one(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(EngineError) as caught:
+        LocalEngine(str(folder), device="cpu").load()
+    assert str(caught.value) == (
+        f"{folder} has no chat template: take chat_template.jinja, or chat_template.json, "
+        "from where config.json is from"
+    )
+
+
+class Burdened(LocalEngine):
+    """Finds memory or GPU gone while the model is tried for the first time."""
+
+    def __init__(self, folder: Path, trouble: Callable[[], object]) -> None:
+        super().__init__(str(folder), device="cpu")
+        self._trouble = trouble
+
+    def _prepare(self) -> Encoder:
+        loaded = load_model(self._source, revision=None, max_pixels=None, device="cpu")
+        loaded.model.model.visual.register_forward_pre_hook(lambda *_: self._trouble() and None)
+        encoder = Encoder(loaded)
+        check_and_prepare(loaded, encoder)
+        return encoder
+
+
+def no_memory() -> object:
+    import torch
+
+    return torch.empty(2**60, dtype=torch.uint8)
+
+
+def no_gpu() -> object:
+    import torch
+
+    raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore")
+
+
+def no_kernels() -> object:
+    import torch
+
+    raise torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+
+def test_what_stands_in_the_way_of_the_first_pass_is_said(tiny_model: Path) -> None:
+    """And does not stand there for ever."""
+    said = {}
+    for trouble in (no_memory, no_gpu, no_kernels):
+        burdened = Burdened(tiny_model, trouble)
+        with pytest.raises(EngineError) as caught:
+            burdened.load()
+        said[trouble.__name__] = (type(caught.value), str(caught.value))
+        burdened._trouble = lambda: None
+        burdened.load()
+        assert burdened.parameters > 0
+    assert said == {
+        "no_memory": (
+            EngineError,
+            f"{tiny_model} leaves no memory to run it in; choose a smaller model (VLM_JUDGE_MODEL), or a device with "
+            "more memory (VLM_JUDGE_DEVICE)",
+        ),
+        "no_gpu": (
+            EngineDead,
+            f"{tiny_model} cannot be run: CUDA error: unspecified launch failure; the GPU is lost to this process, "
+            "which has to be started anew",
+        ),
+        "no_kernels": (
+            EngineError,
+            f"{tiny_model} cannot be run: CUDA error: no kernel image is available for execution on the device; "
+            "install a torch that fits this GPU and its driver, or set VLM_JUDGE_DEVICE=cpu",
+        ),
+    }
 
 
 def test_exactly_the_versions_before_the_repair_are_refused() -> None:

@@ -184,7 +184,8 @@ def test_memory_that_runs_out_makes_smaller_batches_then_no_reply(folder: Path) 
         whole[0],
         Unwritten(
             WRITINGS[3],
-            "the sample does not fit into memory at this size; set a smaller max_pixels (VLM_JUDGE_MAX_PIXELS)",
+            "the sample does not fit into memory, even at 12544 pixels an image: shorten its texts, "
+            "show fewer images, or run a smaller model (VLM_JUDGE_MODEL), or one on a machine with more memory",
         ),
         whole[2],
     ]
