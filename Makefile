@@ -33,7 +33,7 @@ check: setup ## Format, lint, types and the import law
 	$(BIN)/mypy backend exporters tests
 	$(BIN)/lint-imports
 
-test: setup browser ## All tests, against a real Label Studio and a real browser
+test: setup browser postgres ## All tests, against a real Label Studio, a real browser and a real PostgreSQL
 	$(BIN)/pytest
 
 FIND_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
@@ -46,6 +46,15 @@ browser:
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the browser tests ..." \
 	    && apt-get update -qq && apt-get install -y -qq chromium >/dev/null && $(FIND_CHROMIUM); } \
 	  || { echo "The browser tests need Chromium: install it, or set CHROMIUM to where it is"; exit 1; }
+
+FIND_POSTGRES := { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1
+
+.PHONY: postgres
+postgres:
+	@$(FIND_POSTGRES) || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing PostgreSQL for the tests of shared stores ..." \
+	    && apt-get update -qq && apt-get install -y -qq postgresql >/dev/null && $(FIND_POSTGRES); } \
+	  || { echo "The tests of shared stores need PostgreSQL: install its server"; exit 1; }
 
 OLD := .venv-label-studio-1.20
 
