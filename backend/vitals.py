@@ -75,7 +75,7 @@ class VitalSigns:
             self._counts["recalled"] += 1
 
     def delivered(self, count: int) -> None:
-        """This many predictions were written back to Label Studio."""
+        """So many predictions were written back to Label Studio."""
         with self._lock:
             self._counts["delivered"] += count
 
