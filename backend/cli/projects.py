@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backend.cli.root import engine_options, main, project_option, told_plainly
-from backend.settings import load_settings
+from backend.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from backend.studio import Connection, Studio
 
 
 @main.group()
@@ -64,7 +67,7 @@ def create(
     spec = ProjectSpec(title, label_config, tasks, version, local_files=files)
     made = create_project(studio, spec)
     if backend_url:
-        studio.connect_backend(made.id, backend_url, "VLM judge")
+        _connect(studio, settings, made.id, backend_url)
     click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
 
 
@@ -75,9 +78,24 @@ def create(
 def connect(project_id: int, backend_url: str) -> None:
     """Connect a running backend to a project, as the project's settings page does.
 
+    Where the backend asks for a name and password, or a webhook secret, set the same variables here as there.
+
     Example: vlm-judge project connect --project 1 http://127.0.0.1:9090
     """
     from backend.assemble import make_studio
 
-    made = make_studio(load_settings()).connect_backend(project_id, backend_url, "VLM judge")
+    settings = load_settings()
+    made = _connect(make_studio(settings), settings, project_id, backend_url)
     click.echo(f"connected {made.url} ({made.model_version or 'no version yet'})")
+
+
+def _connect(studio: Studio, settings: Settings, project_id: int, backend_url: str) -> Connection:
+    password, secret = settings.basic_auth_password, settings.webhook_secret
+    return studio.connect_backend(
+        project_id,
+        backend_url,
+        "VLM judge",
+        user=settings.basic_auth_user,
+        password=password.get_secret_value() if password else None,
+        webhook_secret=secret.get_secret_value() if secret else None,
+    )
