@@ -9,7 +9,7 @@ from backend.errors import SettingsError
 from backend.images import ImageLoader
 from backend.service import JudgeService
 from backend.settings import Settings
-from backend.store import VerdictStore
+from backend.store import Store
 from backend.studio import Studio
 
 
@@ -17,7 +17,7 @@ def make_service(settings: Settings) -> JudgeService:
     """The judge; no model is loaded yet."""
     rubric = load_rubric(settings.rubric) if settings.rubric else None
     options = JudgeOptions(settings.explain, settings.reliance)
-    return JudgeService(make_engine(settings), ImageLoader(settings), VerdictStore(settings.store), rubric, options)
+    return JudgeService(make_engine(settings), ImageLoader(settings), Store(settings.store), rubric, options)
 
 
 def make_studio(settings: Settings) -> Studio:

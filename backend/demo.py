@@ -24,7 +24,7 @@ from backend.demo_state import DemoFolder, DemoState, only_demo, stop_leftovers
 from backend.engines.demo.sample import write_sample
 from backend.errors import DemoError, StudioError
 from backend.interfaces import default_label_config
-from backend.judge import JudgeRun, judge_project
+from backend.judge import JudgeRun, RunOptions, Told, judge_project
 from backend.label_studio_server import (
     DIRECT,
     HOST,
@@ -270,7 +270,7 @@ def _judge_with_progress(console: Console, studio: Studio, settings: Settings, p
         progress = stack.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
         bar = progress.add_task("Judging the tasks", total=project.task_count)
         report: Callable[[int, int], None] = lambda done, total: progress.update(bar, completed=done, total=total)  # noqa: E731
-        return judge_project(studio, service, project.id, batch_size=settings.batch_size, report=report)
+        return judge_project(studio, service, project.id, RunOptions(settings.batch_size), Told(report))
 
 
 def _show(demo: _Demo, project: Project) -> None:

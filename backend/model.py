@@ -18,7 +18,8 @@ from backend.assemble import make_service
 from backend.core.judging import Judging
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError
-from backend.server import predict_tasks
+from backend.outcomes import Deadline
+from backend.predicting import predict_tasks
 from backend.service import JudgeService
 from backend.settings import Settings, load_settings
 from backend.worker import Worker
@@ -85,12 +86,13 @@ class VlmJudge(LabelStudioMLBase):  # type: ignore[misc]
             self.set("model_version", self._judging().fingerprint)
 
     def predict(self, tasks: list[dict[str, Any]], context: object = None, **kwargs: object) -> Any:
-        """One entry per task, in order: a list of objects for 1.0.9, a ModelResponse for 2.x.
+        """One entry per task, in order, an empty list where there is none: plain for 1.0.9, a ModelResponse for 2.x.
 
         Raises LabelConfigError when the project's label config has not come yet.
         """
         settings, service = JUDGE.made()
-        entries = predict_tasks(service, JUDGE.worker(), tasks, self._config(), settings.predict_deadline_s)
+        deadline = Deadline(settings.predict_deadline_s)
+        entries = predict_tasks(service, JUDGE.worker(), tasks, self._config(), deadline)
         if ModelResponse is None:
             return entries
         return ModelResponse(model_version=self._judging().fingerprint, predictions=entries)

@@ -11,7 +11,10 @@ import click
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error; a plain line now and then when that is not a terminal."""
+    """A progress bar on standard error; a plain line now and then when that is not a terminal.
+
+    What is said to be done at first was done before, and does not count towards the rate.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,20 +22,60 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
     if not console.is_terminal:
         yield plain_progress(title)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    pace = Pace()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task(title, total=None, rate="")
+
+        def report(done: int, total: int | None) -> None:
+            if pace.first is None:
+                progress.reset(task, total=total, completed=done, rate="")
+            progress.update(task, completed=done, total=total, rate=pace.text(done))
+
+        yield report
 
 
 def plain_progress(title: str, every_s: float = 10.0) -> Callable[[int, int | None], None]:
     """Progress as lines on standard error, at most one each `every_s` seconds, the first after as long."""
     last_s = time.monotonic()
+    pace = Pace()
 
     def report(done: int, total: int | None) -> None:
         nonlocal last_s
+        text = pace.text(done)
         if time.monotonic() - last_s >= every_s:
             last_s = time.monotonic()
-            click.echo(f"{title}: {done}" if total is None else f"{title}: {done} of {total}", err=True)
+            left = pace.left(done, total)
+            ending = f" ({', '.join(filter(None, (text, left)))})" if text else ""
+            click.echo(f"{title}: {done}{ending}" if total is None else f"{title}: {done} of {total}{ending}", err=True)
 
     return report
+
+
+class Pace:
+    """How fast it goes since the first report."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int] | None = None
+
+    def per_s(self, done: int) -> float:
+        """Items a second; 0 while that is not known."""
+        if self.first is None:
+            self.first = (time.monotonic(), done)
+        began_s, before = self.first
+        took_s = time.monotonic() - began_s
+        return (done - before) / took_s if took_s > 0 else 0.0
+
+    def text(self, done: int) -> str:
+        """`12.4 per s`; empty while that is not known."""
+        rate = self.per_s(done)
+        return f"{rate:.1f} per s" if rate else ""
+
+    def left(self, done: int, total: int | None) -> str:
+        """`3 min left`; empty while that is not known."""
+        rate = self.per_s(done)
+        if total is None or not rate or done >= total:
+            return ""
+        left_s = (total - done) / rate
+        return f"{left_s:.0f} s left" if left_s < 90 else f"{left_s / 60:.0f} min left"

@@ -20,6 +20,8 @@ _SHOWN = ("tasks:id", "tasks:predictions_score", "tasks:total_annotations", "tas
 _IMAGE_PX, _TEXTS_PX = 130, 560
 """Width of an image's column, and of all text columns together."""
 
+_NO_PREDICTION = {"filter": "filter:tasks:total_predictions", "operator": "equal", "type": "Number", "value": 0}
+"""Tasks that failed have no prediction; why they failed stands in the backend's log and on its status page."""
 DECISION_TEXTS = ("accept", "fix", "reject")
 
 
@@ -63,8 +65,9 @@ def create_project(studio: Studio, spec: ProjectSpec) -> Project:
             studio.use_model_version(project.id, spec.model_version)
     if spec.local_files is not None:
         studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
-    import_missing(studio, project.id, spec.tasks)
-    put_tabs(studio, project.id, parse_label_config(spec.label_config))
+    config = parse_label_config(spec.label_config)
+    import_missing(studio, project.id, with_optional_keys(spec.tasks, config))
+    put_tabs(studio, project.id, config)
     return studio.project(project.id)
 
 
@@ -101,6 +104,12 @@ def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> 
     return len(studio.import_tasks(project_id, missing)) if missing else 0
 
 
+def with_optional_keys(tasks: Sequence[Json], config: LabelConfig) -> tuple[Json, ...]:
+    """The tasks, with an empty text where they ask for no features: Label Studio wants every key of the label config."""
+    optional = {text.key: "" for text in config.texts if text.key and role_of(text.name) == "requested"}
+    return tuple({**task, "data": {**optional, **task["data"]}} for task in tasks)
+
+
 def put_tabs(studio: Studio, project_id: int, config: LabelConfig) -> None:
     """Make the review tabs; where one with the title exists it is left as people have arranged it."""
     existing = studio.tabs(project_id)
@@ -110,7 +119,7 @@ def put_tabs(studio: Studio, project_id: int, config: LabelConfig) -> None:
 
 
 def review_tabs(config: LabelConfig, columns: Sequence[str] = ()) -> tuple[Tab, ...]:
-    """The tabs in their order; `columns` are all that the Data Manager has. Without a verdict control there are two.
+    """The tabs in their order; `columns` are all that the Data Manager has. Without a verdict control there are three.
 
     "Judge and human disagree" is exact for one annotation and one prediction a task: some decision is in the
     annotation's result and not in the prediction's. The Data Manager cannot compare two columns, but a filter can carry
@@ -141,6 +150,7 @@ def review_tabs(config: LabelConfig, columns: Sequence[str] = ()) -> tuple[Tab, 
         Tab("Least sure first", (_annotations("equal", 0),), "and", ascending, hidden, widths_px),
         *(decided if decides else ()),
         Tab("Reviewed", (_annotations("greater", 0),), "and", ("tasks:id",), hidden, widths_px),
+        Tab("Not judged", (_NO_PREDICTION,), "and", ("tasks:id",), hidden, widths_px),
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.core.case import JudgeOptions
-from backend.core.judging import Judge, Judging, make_judging, unsettled
+from backend.core.judging import Judge, Judging, make_judging
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig
 from backend.core.rubric import Rubric
@@ -19,11 +20,13 @@ from backend.core.types import Sample, Verdict
 from backend.engines.base import Engine
 from backend.engines.rubrics import ready_rubric
 from backend.engines.run import Pictured, run_flows
-from backend.errors import ImageError, TaskError, VlmJudgeError
-from backend.store import VerdictStore
+from backend.errors import EngineDead, ImageError, StoreError, TaskError, VlmJudgeError
+from backend.store import Store
 
 if TYPE_CHECKING:
     from PIL import Image
+
+log = logging.getLogger(__name__)
 
 FETCHERS = 8
 """Images are fetched and decoded by this many threads."""
@@ -56,6 +59,8 @@ class Failure:
 
     task: str
     reason: str
+    transient: bool = False
+    """Whether it may be judged when asked again: the model is not loaded, a server was away."""
 
 
 class JudgeService:
@@ -65,7 +70,7 @@ class JudgeService:
         self,
         engine: Engine,
         images: Images,
-        store: VerdictStore,
+        store: Store,
         rubric: Rubric | None = None,
         options: JudgeOptions | None = None,
     ) -> None:
@@ -74,10 +79,13 @@ class JudgeService:
         self._rubric = rubric
         self._options = options or JudgeOptions()
         self._images = images
-        self._store = store
+        self.store = store
+        self.store_problem: str | None = None
+        """Why verdicts could not be kept when that was tried last; None when they could."""
         identity = engine.identity
         self._judge = Judge(identity.name, identity.details)
-        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="images")
+        self.fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="images")
+        """The threads in which images are fetched and decoded."""
         self.judging = lru_cache(PROJECTS)(self._judging)
         """How to judge under a label config. Raises LabelConfigError when nothing could be filled."""
 
@@ -93,39 +101,65 @@ class JudgeService:
     def prepare_each(self, tasks: Sequence[Mapping[str, Any]], config: LabelConfig) -> list[Future[Prepared | Failure]]:
         """The same, as one future per task. Raises LabelConfigError."""
         judging = self.judging(config)
-        return [self._fetchers.submit(self._prepare, task, judging) for task in tasks]
+        return [self.fetchers.submit(self._prepare, task, judging) for task in tasks]
+
+    def prepare_one(self, task: Mapping[str, Any], judging: Judging) -> Prepared | Failure:
+        """Bind one task and fetch its images, in the calling thread."""
+        return self._prepare(task, judging)
 
     def known(self, prepared: Sequence[Prepared]) -> dict[str, Verdict]:
-        """Verdicts that are in the store, by content key."""
-        return self._store.get([item.key for item in prepared])
+        """Verdicts that are in the store, by content key; none while the store cannot be read."""
+        try:
+            return self.store.verdicts.get([item.key for item in prepared])
+        except StoreError as exc:
+            self._note_store_problem(str(exc))
+            return {}
 
     def judge_each(self, batch: Sequence[Prepared]) -> list[Verdict | Failure]:
-        """One verdict per sample; when the batch fails, sample by sample, so that a bad one fails alone."""
+        """One verdict per sample; when the batch fails, sample by sample, so that a bad one fails alone.
+
+        Raises EngineDead.
+        """
         try:
             return list(self.judge(batch))
+        except EngineDead:
+            raise
         except VlmJudgeError as exc:
             if len(batch) > 1:
                 return [result for item in batch for result in self.judge_each([item])]
-            return [Failure(batch[0].sample.task, f"task {batch[0].sample.task}: {exc}")]
+            return [Failure(batch[0].sample.task, f"task {batch[0].sample.task}: {exc}", transient=True)]
 
     def judge(self, batch: Sequence[Prepared]) -> list[Verdict]:
         """One verdict per sample, from the engine; also put into the store. Raises EngineError.
 
-        A verdict that lacks something which may be answered when asked again is not stored, and its fingerprint ends
-        in "-failed" like that of a task that could not be judged.
+        A verdict that lacks something which may be answered when asked again is `unsettled` and not stored.
         """
         runs = run_flows(
             self.engine,
             [item.judging.flow(item.sample) for item in batch],
             [Pictured(item.images, item.judging.rubric) for item in batch],
         )
-        self._store.put({item.key: run.result for item, run in zip(batch, runs, strict=True) if run.settled})
-        return [run.result if run.settled else unsettled(run.result) for run in runs]
+        self._keep({item.key: run.result for item, run in zip(batch, runs, strict=True) if run.settled})
+        return [run.result if run.settled else replace(run.result, unsettled=True) for run in runs]
 
     def close(self) -> None:
         """Stop the threads that fetch images and let go of the store."""
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
-        self._store.close()
+        self.fetchers.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+
+    def _keep(self, verdicts: Mapping[str, Verdict]) -> None:
+        """Put verdicts into the store; where it cannot be written they are answered all the same."""
+        try:
+            self.store.verdicts.put(verdicts)
+        except StoreError as exc:
+            self._note_store_problem(str(exc))
+        else:
+            self.store_problem = None
+
+    def _note_store_problem(self, problem: str) -> None:
+        if self.store_problem is None:
+            log.error("verdicts are not kept and will be judged again: %s", problem)
+        self.store_problem = problem
 
     def _judging(self, config: LabelConfig) -> Judging:
         own = self._rubric or self.engine.default_rubric

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import errno
-import logging
+import os
+import signal
 import socket
-from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from backend.assemble import make_service
+from backend.doors import is_locked, is_loopback
 from backend.errors import SettingsError
+from backend.logs import configure
+from backend.running import Running, make_running
 from backend.server import create_app
 from backend.settings import Settings
-from backend.worker import Worker
 
 THREADS = 16
+GRACE_S = 20
+"""How long a process that is to end waits for requests that are being answered."""
 
 
-def make_app(settings: Settings) -> tuple[Any, Callable[[], None]]:
-    """The WSGI application with its worker running, and what ends it. Call it in the process that serves."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    service = make_service(settings)
-    worker = Worker(service, settings.batch_size)
-    worker.start()
+def make_app(settings: Settings) -> tuple[Any, Running]:
+    """The WSGI application, and the backend behind it, started. Call it in the process that serves."""
+    configure(settings)
+    running = make_running(settings, on_dead=end_this_process)
+    running.start()
+    return create_app(running), running
 
-    def stop() -> None:
-        worker.stop()
-        service.close()
 
-    return create_app(service, worker, settings), stop
+def end_this_process() -> None:
+    """Ask this process to end in good order; whoever supervises it starts another."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises VlmJudgeError for what would keep the serving process from starting."""
     from gunicorn.app.base import BaseApplication
+    from gunicorn.glogging import Logger
+    from gunicorn.http import wsgi
 
-    make_service(settings).close()
+    refuse_unlocked_address(settings)
     refuse_unusable_address(settings.host, settings.port)
+    make_service(settings).close()
+    configure(settings)
+    wsgi.SERVER = "vlm-judge"  # gunicorn names itself in every answer and has no setting for it
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
 
+    class Log(Logger):  # type: ignore[misc]
+        def setup(self, cfg: object) -> None:
+            """Gunicorn opens its own log here, which then gets our form."""
+            super().setup(cfg)
+            configure(settings)
+
     class Application(BaseApplication):  # type: ignore[misc]
-        stop: Callable[[], None] | None = None
+        running: Running | None = None
 
         def load_config(self) -> None:
             options: dict[str, Any] = {
@@ -50,10 +64,12 @@ def serve(settings: Settings) -> None:
                 "worker_class": "gthread",
                 "threads": THREADS,
                 "timeout": 0,
-                "graceful_timeout": 10,
+                "graceful_timeout": GRACE_S,
                 "preload_app": False,
                 "proc_name": "vlm-judge",
                 "control_socket_disable": True,
+                "logger_class": Log,
+                "post_worker_init": self.listen,
                 "worker_exit": self.end,
             }
             for name, value in options.items():
@@ -61,15 +77,43 @@ def serve(settings: Settings) -> None:
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            app, self.stop = make_app(settings)
+            app, self.running = make_app(settings)
             return app
+
+        def listen(self, worker: object) -> None:
+            """Let SIGTERM first have the open requests answered with what there is; gunicorn waits for them."""
+            theirs = signal.getsignal(signal.SIGTERM)
+
+            def drain(number: int, frame: FrameType | None) -> None:
+                if self.running is not None:
+                    self.running.drain()
+                if callable(theirs):
+                    theirs(number, frame)
+
+            signal.signal(signal.SIGTERM, drain)
 
         def end(self, arbiter: object, worker: object) -> None:
             """Gunicorn calls this in the serving process when it exits."""
-            if self.stop is not None:
-                self.stop()
+            if self.running is not None:
+                self.running.stop()
 
     Application().run()
+
+
+def refuse_unlocked_address(settings: Settings) -> None:
+    """Raise SettingsError when other machines could ask the backend without a name and password."""
+    if is_locked(settings):
+        return
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise SettingsError(f"cannot listen on {settings.host!r}: {exc}; choose another with --host") from exc
+    beyond = sorted({str(entry[4][0]) for entry in found if not is_loopback(str(entry[4][0]))})
+    if beyond:
+        raise SettingsError(
+            f"{settings.host} ({', '.join(beyond)}) can be reached from other machines; set "
+            "VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD, or listen on 127.0.0.1 with --host"
+        )
 
 
 def refuse_unusable_address(host: str, port: int) -> None:

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
+    @field_validator("basic_auth_user", "basic_auth_password", "webhook_secret", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        return value or None  # an empty variable is one that is not set
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.basic_auth_user is None) != (self.basic_auth_password is None):

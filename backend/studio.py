@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from backend.errors import ConnectionRefusedByStudio, StudioError
 from backend.studio_access import AnswerTooLarge, AnswerTooSlow, StudioAccess, StudioRefusal
+from backend.studio_keys import KEY_HEADERS, closed_door, webhook_keys
 from backend.studio_types import (
     Connection,
     Imported,
@@ -30,8 +31,8 @@ Item = TypeVar("Item")
 MAX_PAGE_BYTES = 64 * 2**20
 """A page of tasks beyond this is asked for again with fewer tasks."""
 TASKS_PER_IMPORT = 500
-PREDICTIONS_PER_IMPORT = 2_000
-"""Each call makes the server count the whole project anew, so few large ones are cheap."""
+TASKS_BY_ID = 200
+"""Their numbers are in the address, whose length servers limit."""
 IMPORT_TIMEOUT_S = 300.0
 PAGE_TIMEOUT_S = 120.0
 RETRIEVE_TIMEOUT_S = 150.0
@@ -101,10 +102,26 @@ class Studio:
             raise
         return True
 
-    def pages(self, project_id: int, page_size: int = 200) -> Iterator[tuple[StudioTask, ...]]:
-        """All tasks by rising id, at most `page_size` at a time."""
-        for page in self._pages(project_id, page_size, ()):
+    def pages(
+        self, project_id: int, page_size: int = 200, filters: tuple[Json, ...] = (), after: int = 0
+    ) -> Iterator[tuple[StudioTask, ...]]:
+        """The tasks that pass the Data Manager's filters, by rising id, at most `page_size` at a time."""
+        for page in self._pages(project_id, page_size, filters, after, bare=True):
             yield tuple(parse_task(item) for item in page)
+
+    def count(self, project_id: int, filters: tuple[Json, ...] = ()) -> int:
+        """How many tasks pass the Data Manager's filters."""
+        query = json.dumps({"filters": {"conjunction": "and", "items": list(filters)}})
+        found = self._page(project_id, 1, query, bare=True)
+        return int(found["total"])
+
+    def tasks(self, project_id: int, ids: Sequence[int]) -> tuple[StudioTask, ...]:
+        """Those of these tasks that are in the project, by rising id."""
+        found: list[StudioTask] = []
+        for chunk in _chunks(sorted(ids), TASKS_BY_ID):
+            chosen = ({"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chunk},)
+            found += [task for page in self.pages(project_id, TASKS_BY_ID, chosen) for task in page]
+        return tuple(found)
 
     def annotated_tasks(
         self, project_id: int, page_size: int = 100, *, only_annotated: bool = False
@@ -114,7 +131,7 @@ class Studio:
         With `only_annotated` those without any submitted annotation are left out, and so are those only skipped.
         """
         annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
-        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else ())
+        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else (), 0, bare=False)
 
     def import_tasks(self, project_id: int, tasks: Iterable[Json]) -> tuple[int, ...]:
         """Add tasks (`{"data": {...}}`); their new ids in the same order."""
@@ -131,27 +148,40 @@ class Studio:
             ids += answer.get("task_ids", [])
         return tuple(ids)
 
-    def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> Imported:
-        """Store predictions (`{"task", "result", "score", "model_version"}`) by the bulk route.
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> Imported:
+        """Store predictions (`{"task", "result", "score", "model_version"}`) by one call of the bulk route.
 
-        Storing the same twice adds it twice. Predictions that do not fit the label config are dropped by Label Studio
-        without a word while the others of the call are stored; the answer names them.
+        Each call makes the server count the whole project anew, so few large ones are cheap. Storing the same twice
+        adds it twice. Predictions that do not fit the label config are dropped by Label Studio without a word while
+        the others are stored; the answer names them. After StudioAway they may be stored all the same.
         """
-        stored = 0
-        dropped: list[tuple[int, str]] = []
-        for chunk in _chunks(predictions, PREDICTIONS_PER_IMPORT):
-            answer = self._access.call(
-                "POST",
-                f"api/projects/{project_id}/import/predictions",
-                f"store {len(chunk)} predictions in project {project_id} ({stored} were stored before)",
-                body=chunk,
-                timeout_s=IMPORT_TIMEOUT_S,
-            )
-            created = int(answer["created"])
-            if created != len(chunk):
-                dropped += self._dropped(project_id, chunk, created)
-            stored += created
-        return Imported(stored, tuple(dropped))
+        if not predictions:
+            return Imported(0)
+        answer = self._access.call(
+            "POST",
+            f"api/projects/{project_id}/import/predictions",
+            f"store {len(predictions)} predictions in project {project_id}",
+            body=list(predictions),
+            timeout_s=IMPORT_TIMEOUT_S,
+        )
+        created = int(answer["created"])
+        dropped = self._dropped(project_id, predictions, created) if created != len(predictions) else []
+        return Imported(created, tuple(dropped))
+
+    def prediction_counts(self, project_id: int) -> Mapping[str, int]:
+        """How many predictions the project has, by model version."""
+        found: Mapping[str, int] = self._access.call(
+            "GET", f"api/projects/{project_id}/model-versions/", f"count the predictions of project {project_id}"
+        )
+        return found
+
+    def delete_prediction(self, number: int) -> None:
+        """Delete one prediction; one that is gone already is as good."""
+        try:
+            self._access.call("DELETE", f"api/predictions/{number}/", f"delete prediction {number}")
+        except StudioRefusal as exc:
+            if exc.status != 404:
+                raise
 
     def retrieve_predictions(self, project_id: int, task_ids: Sequence[int] | None = None) -> str:
         """Press "Retrieve predictions" for these tasks, or all; what Label Studio says about it.
@@ -232,26 +262,35 @@ class Studio:
         *,
         user: str | None = None,
         password: str | None = None,
+        webhook_secret: str | None = None,
         interactive: bool = False,
     ) -> Connection:
         """Connect our backend as the project's settings page does; one that has this address is updated.
 
-        Raises ConnectionRefusedByStudio, with nothing left behind, when the address check forbids the address.
+        Label Studio gives `user` and `password` with everything it asks, but not with webhooks. So the webhook that it
+        makes gets a header with the secret, or else with the two. Everybody who may see the project's webhooks can read
+        it there. Raises ConnectionRefusedByStudio, with nothing left behind, when the address check forbids the
+        address.
         """
+        keys = webhook_keys(user, password, webhook_secret)
         body: dict[str, object] = {"project": project_id, "url": url, "title": title, "is_interactive": interactive}
-        body |= {"auth_method": "BASIC_AUTH" if user else "NONE"}
+        # An empty name, because Label Studio sends what an earlier connection had, whatever the method is now.
+        body |= {"auth_method": "BASIC_AUTH" if user else "NONE", "basic_auth_user": user or ""}
         if user:
-            body |= {"basic_auth_user": user, "basic_auth_pass": password or ""}
+            body |= {"basic_auth_pass": password or ""}
         existing = self._usable(project_id, url)
         method, path = ("PATCH", f"api/ml/{existing}") if existing else ("POST", "api/ml")
         doing = f"connect the backend at {url} to project {project_id}"
         try:
             answer = self._access.call(method, path, doing, body=body, timeout_s=CONNECT_TIMEOUT_S)
         except StudioRefusal as exc:
+            if remedy := closed_door(exc.detail):
+                raise StudioError(f"could not {doing}: {remedy}") from exc
             if not _is_address_check(exc):
                 raise
             self.disconnect_backend(project_id, url)
             raise _refused(self.url, url, exc.detail) from exc
+        self._give_to_webhook(project_id, url, keys)
         # The answer to POST is from before Label Studio asked for the version.
         return next(
             (item for item in self.connections(project_id) if item.id == answer["id"]), parse_connection(answer)
@@ -266,18 +305,34 @@ class Studio:
             if _same(hook["url"], _webhook(url)):
                 self._access.call("DELETE", f"api/webhooks/{hook['id']}/", f"remove the webhook {hook['id']}")
 
+    def _give_to_webhook(self, project_id: int, url: str, keys: Json) -> None:
+        """Let the backend's webhook send these headers instead of those of an earlier connection."""
+        for hook in self._webhooks(project_id):
+            if not _same(hook["url"], _webhook(url)):
+                continue
+            others = {n: v for n, v in hook["headers"].items() if n not in KEY_HEADERS}
+            if hook["headers"] != {**others, **keys}:
+                # Without its actions a webhook that is narrowed to some would be left with none.
+                body = {"headers": {**others, **keys}, "actions": hook["actions"]}
+                doing = f"give the webhook {hook['id']} the header that the backend asks for"
+                self._access.call("PATCH", f"api/webhooks/{hook['id']}/", doing, body=body)
+
     def _webhooks(self, project_id: int) -> list[Json]:
         params: dict[str, str | int] = {"project": project_id}
         found: list[Json] = self._access.call("GET", "api/webhooks/", "list the webhooks", params=params)
         return [hook for hook in found if hook["project"] == project_id]
 
-    def _dropped(self, project_id: int, sent: Sequence[Json], created: int) -> list[tuple[int, str]]:
-        """Which of the predictions sent were left out, and why. Raises StudioError when that cannot be told."""
+    def misfits(self, project_id: int, predictions: Sequence[Json]) -> list[tuple[int, str]]:
+        """Which of these predictions do not fit the project's label config, by Label Studio's own check: task, why."""
         from label_studio_sdk.label_interface.interface import LabelInterface
 
         interface: Any = LabelInterface(self.project(project_id).label_config)
-        wrong = {item["task"]: interface.validate_prediction(dict(item), return_errors=True) for item in sent}
-        named = [(int(task), ", ".join(errors)) for task, errors in wrong.items() if errors]
+        wrong = {item["task"]: interface.validate_prediction(dict(item), return_errors=True) for item in predictions}
+        return [(int(task), ", ".join(errors)) for task, errors in wrong.items() if errors]
+
+    def _dropped(self, project_id: int, sent: Sequence[Json], created: int) -> list[tuple[int, str]]:
+        """Which of the predictions sent were left out, and why. Raises StudioError when that cannot be told."""
+        named = self.misfits(project_id, sent)
         if len(named) != len(sent) - created:
             raise StudioError(
                 f"Label Studio stored {created} of {len(sent)} predictions in project {project_id} and does not say "
@@ -296,14 +351,15 @@ class Studio:
             self._access.call("DELETE", f"api/ml/{number}", f"remove the half-made connection {number}")
         return ids[0] if whole else None
 
-    def _pages(self, project_id: int, page_size: int, filters: tuple[Json, ...]) -> Iterator[tuple[Json, ...]]:
+    def _pages(
+        self, project_id: int, page_size: int, filters: tuple[Json, ...], last: int, *, bare: bool
+    ) -> Iterator[tuple[Json, ...]]:
         """Pages by rising id, each asking for what comes after the last; so nothing shifts when tasks are deleted."""
-        last = 0
         while True:
             after = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
             query = {"filters": {"conjunction": "and", "items": [after, *filters]}, "ordering": ["tasks:id"]}
             try:
-                page = self._page(project_id, page_size, json.dumps(query))
+                page = tuple(self._page(project_id, page_size, json.dumps(query), bare=bare)["tasks"])
             except (AnswerTooLarge, AnswerTooSlow):
                 if page_size == 1:
                     raise
@@ -314,9 +370,14 @@ class Studio:
             yield page
             last = int(page[-1]["id"])
 
-    def _page(self, project_id: int, page_size: int, query: str) -> tuple[Json, ...]:
+    def _page(self, project_id: int, page_size: int, query: str, *, bare: bool) -> Json:
+        """A page of tasks; a bare one has their data and predictions only.
+
+        Asked in the review form, Label Studio does not have tasks judged that have no prediction yet, which it does
+        otherwise where the project says so: while we read it, it would ask our own backend for all of them.
+        """
         params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": page_size, "query": query}
-        params |= {"fields": "all", "resolve_uri": "false"}
+        params |= {"fields": "all", "resolve_uri": "false"} | ({"review": "true"} if bare else {})
         max_bytes = MAX_PAGE_BYTES if page_size > 1 else 16 * MAX_PAGE_BYTES
         doing = f"read tasks of project {project_id}"
         try:
@@ -325,7 +386,8 @@ class Studio:
             if page_size > 1:
                 raise
             raise StudioError(f"could not {doing}: one task alone is {exc}; its data must be made smaller") from exc
-        return tuple(found["tasks"])
+        answer: Json = found
+        return answer
 
 
 def _webhook(backend_url: str) -> str:

@@ -9,20 +9,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import StudioError
+from backend.errors import StudioAway, StudioError
 
 if TYPE_CHECKING:
     import httpx
 
 DEFAULT_TIMEOUT_S = 60.0
 _MAX_ERROR_CHARS = 600
+_JWT = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+"""A personal access token, or one that it was exchanged for."""
+_TRY_LATER = (408, 425, 429)
+"""Statuses by which a server says that the request was in order but came at the wrong time."""
 
 
 class AnswerTooLarge(Exception):
     """An answer went over the number of bytes that the caller wants to hold; always caught inside the product."""
 
 
-class AnswerTooSlow(StudioError):
+class AnswerTooSlow(StudioAway):
     """Label Studio is there but did not answer in time."""
 
 
@@ -33,6 +37,10 @@ class StudioRefusal(StudioError):
         super().__init__(message)
         self.status = status
         self.detail = detail
+
+
+class StudioFailing(StudioRefusal, StudioAway):
+    """Label Studio, or what stands before it, answered that it cannot just now."""
 
 
 class StudioAccess:
@@ -50,6 +58,7 @@ class StudioAccess:
             raise StudioError(f"no API key for Label Studio at {url}; set LABEL_STUDIO_API_KEY")
         self.url = url.rstrip("/")
         self._legacy = "." not in api_key
+        self._key = api_key.strip()
         with self._explained("sign in", DEFAULT_TIMEOUT_S):
             from label_studio_sdk.base_client import LabelStudioBase
 
@@ -121,7 +130,7 @@ class StudioAccess:
                 "see whether it is busy, and try again"
             ) from exc
         except httpx.TransportError as exc:
-            raise StudioError(
+            raise StudioAway(
                 f"could not {doing}: nothing answers at {self.url} ({exc}); is Label Studio running there? "
                 "The address comes from LABEL_STUDIO_URL"
             ) from exc
@@ -131,9 +140,10 @@ class StudioAccess:
             raise self._stranger(doing) from exc
 
     def _refusal(self, status: int, content: bytes, doing: str) -> StudioRefusal:
-        detail = _detail(content)
+        detail = _detail(_JWT.sub(b"***", content.replace(self._key.encode(), b"***")))  # some repeat our headers
         message = f'could not {doing}: Label Studio at {self.url} says {status} "{detail}"'
-        return StudioRefusal(f"{message}; {self._remedy(status, detail)}", status, detail)
+        kind = StudioFailing if status >= 500 or status in _TRY_LATER else StudioRefusal
+        return kind(f"{message}; {self._remedy(status, detail)}", status, detail)
 
     def _remedy(self, status: int, detail: str) -> str:
         if status == 401:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -19,6 +20,8 @@ class Project:
     model_version: str
     """Whose predictions annotators see and uncertainty sampling goes by; empty when not set."""
     task_count: int
+    uid: str = ""
+    """Number and creation time, as Label Studio names the project to a backend: `3.1795361354`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,26 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionRef:
+    """A prediction that is in Label Studio."""
+
+    id: int
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudioTask:
     """A task without its annotations."""
 
     id: int
     data: Json
     """As stored: storage addresses are not resolved."""
-    model_versions: frozenset[str]
-    """The versions that this task has predictions of."""
+    predictions: tuple[PredictionRef, ...] = ()
+
+    @property
+    def model_versions(self) -> frozenset[str]:
+        """The versions that this task has predictions of."""
+        return frozenset(prediction.model_version for prediction in self.predictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +92,19 @@ class Tab:
 def parse_project(item: Json) -> Project:
     """A project from Label Studio's answer."""
     return Project(
-        item["id"], item["title"], item["label_config"], item.get("model_version") or "", item.get("task_number") or 0
+        item["id"],
+        item["title"],
+        item["label_config"],
+        item.get("model_version") or "",
+        item.get("task_number") or 0,
+        f"{item['id']}.{int(datetime.fromisoformat(item['created_at']).timestamp())}",
     )
 
 
 def parse_task(item: Json) -> StudioTask:
     """A task from a page of tasks with predictions."""
-    versions = frozenset(str(prediction["model_version"]) for prediction in item["predictions"])
-    return StudioTask(item["id"], item["data"], versions)
+    predictions = tuple(PredictionRef(entry["id"], str(entry["model_version"])) for entry in item["predictions"])
+    return StudioTask(item["id"], item["data"], predictions)
 
 
 def parse_connection(item: Json) -> Connection:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from backend.core.types import Verdict
-from backend.errors import EngineError
+from backend.errors import EngineDead, EngineError
 from backend.service import Failure, JudgeService, Prepared
+from backend.vitals import VitalSigns
 
 log = logging.getLogger(__name__)
 
-QUEUE_LIMIT = 20_000
-"""Samples that may wait; their decoded images are in memory meanwhile."""
+MAX_WAITING_BYTES = 2**30
+"""Of decoded pictures in the queue; whoever has more samples waits to put them in."""
+RELOAD_S = 30.0
+"""An engine that could not be loaded is tried again after this."""
+STOP_S = 30.0
+"""How long a batch at hand may take when the worker stops."""
+
+Result = Verdict | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +32,45 @@ class Job:
     """A sample and where its verdict goes."""
 
     prepared: Prepared
-    done: Future[Verdict | Failure]
+    done: Future[Result]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of its pictures."""
+        return sum(image.width * image.height * 3 for image in self.prepared.images)
 
 
 class Worker:
-    """Judges in a thread of its own, which loads the engine first."""
+    """Judges in a thread of its own, which loads the engine first. Safe to use from several threads."""
 
-    def __init__(self, service: JudgeService, batch_size: int) -> None:
+    def __init__(
+        self,
+        service: JudgeService,
+        batch_size: int,
+        vitals: VitalSigns | None = None,
+        *,
+        on_dead: Callable[[], None] = lambda: None,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
+        """`on_dead` is called when the engine can never answer again in this process."""
         self._service = service
         self._batch_size = batch_size
-        self._jobs: queue.Queue[Job | None] = queue.Queue(QUEUE_LIMIT)
+        self._vitals = vitals or VitalSigns()
+        self._on_dead = on_dead
+        self._max_waiting_bytes = max_waiting_bytes
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._ready = threading.Event()
-        self._open: dict[str, Future[Verdict | Failure]] = {}
-        """Futures of samples that are waiting or being judged, by content key; guarded by the lock."""
-        self._lock = threading.Lock()
+        self._loaded = threading.Event()
+        self._tried_s: float | None = None
+        """When loading failed last, on the steady clock."""
+        self._changed = threading.Condition()
+        """Guards all below, and is told of every change."""
+        self._jobs: deque[Job] = deque()
+        self._waiting_bytes = 0
+        self._open: dict[str, Future[Result]] = {}
+        """Futures of samples that are waiting or being judged, by content key."""
+        self._stopping = False
         self.failure: str | None = None
-        """Why the engine could not be loaded, or None."""
+        """Why the engine cannot answer, or None."""
 
     def start(self) -> None:
         """Start the thread; the engine begins to load."""
@@ -48,97 +78,138 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the batch at hand, let the others go, and wait for the thread."""
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is not None:
-                job.done.cancel()
-        self._jobs.put(None)
-        self._thread.join(timeout=30)
+        with self._changed:
+            self._stopping = True
+            dropped, self._jobs = list(self._jobs), deque()
+            self._waiting_bytes = 0
+            self._changed.notify_all()
+        for job in dropped:
+            job.done.cancel()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(STOP_S)
 
     @property
     def ready(self) -> bool:
         """Whether the engine is loaded."""
-        return self._ready.is_set()
+        return self._loaded.is_set()
+
+    def wait_until_loaded(self) -> None:
+        """Wait until the engine is loaded, or could not be: then `failure` says why."""
+        self._loaded.wait()
 
     @property
     def waiting(self) -> int:
         """Samples in the queue."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
-    def submit(self, samples: Sequence[Prepared]) -> list[Future[Verdict | Failure] | None]:
-        """A future per sample, in order; None for those that found the queue full.
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory of the pictures in the queue."""
+        return self._waiting_bytes
+
+    def submit(self, sample: Prepared) -> Future[Result]:
+        """The sample's future; waits for room in the queue. Cancelled when the worker stops.
 
         A sample whose content is waiting or being judged already shares that one's future.
         """
-        return [self._submit(sample) for sample in samples]
-
-    def _submit(self, sample: Prepared) -> Future[Verdict | Failure] | None:
-        with self._lock:
+        job = Job(sample, Future())
+        with self._changed:
+            while not self._stopping and sample.key not in self._open and not self._room(job):
+                self._changed.wait()
             if sample.key in self._open:
                 return self._open[sample.key]
-            job = Job(sample, Future())
-            try:
-                self._jobs.put_nowait(job)
-            except queue.Full:
-                return None
+            if self._stopping:
+                job.done.cancel()
+                return job.done
             self._open[sample.key] = job.done
+            self._jobs.append(job)
+            self._waiting_bytes += job.size_bytes
+            self._changed.notify_all()
         job.done.add_done_callback(lambda _: self._close(sample.key))
         return job.done
 
+    def _room(self, job: Job) -> bool:
+        return not self._jobs or self._waiting_bytes + job.size_bytes <= self._max_waiting_bytes
+
     def _close(self, key: str) -> None:
-        with self._lock:
+        with self._changed:
             self._open.pop(key, None)
 
     def _run(self) -> None:
-        try:
-            self._service.engine.load()
-        except EngineError as exc:
-            self.failure = str(exc)
-            log.error("the engine cannot be loaded: %s", exc)
-        except Exception as exc:
-            self.failure = f"the engine cannot be loaded: {type(exc).__name__}: {exc}"
-            log.exception("the engine cannot be loaded")
-        self._ready.set()
+        """Load, then judge until told to stop, whatever is thrown at this thread."""
+        self._try_to_load()
         while batch := self._take():
-            self._judge(batch)
+            try:
+                self._judge(batch)
+            except BaseException as exc:  # even SystemExit, from some library: this thread is not to end by it
+                log.exception("the worker was thrown out of a batch and goes on")
+                _fail(batch, f"the judge was broken off ({type(exc).__name__}); the backend's log has the details")
 
     def _take(self) -> list[Job]:
         """Wait for a job, then take what else is there up to a batch; empty when it is time to stop."""
-        first = self._jobs.get()
-        if first is None:
-            return []
-        batch = [first]
-        while len(batch) < self._batch_size:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            batch.append(job)
-        return [job for job in batch if job.done.set_running_or_notify_cancel()] or self._take()
+        while True:
+            with self._changed:
+                while not self._jobs and not self._stopping:
+                    self._changed.wait()
+                if self._stopping:
+                    return []
+                taken = [self._jobs.popleft() for _ in range(min(self._batch_size, len(self._jobs)))]
+                self._waiting_bytes -= sum(job.size_bytes for job in taken)
+                self._changed.notify_all()
+            if batch := [job for job in taken if job.done.set_running_or_notify_cancel()]:
+                return batch
 
     def _judge(self, batch: list[Job]) -> None:
+        if self.failure is not None:
+            self._try_to_load()
+        if self.failure is not None:
+            _fail(batch, self.failure)
+            return
         try:
-            results = self._results([job.prepared for job in batch])
+            results = self._service.judge_each([job.prepared for job in batch])
+        except EngineDead as exc:
+            self._die(exc)
+            _fail(batch, str(exc))
         except Exception as exc:
             log.exception("judging failed")
             if len(batch) > 1:  # one by one, so that what is wrong with one sample fails that one alone
                 for job in batch:
                     self._judge([job])
                 return
-            reason = f"the judge failed ({type(exc).__name__}); the backend's log has the details"
-            results = [Failure(job.prepared.sample.task, reason) for job in batch]
-        for job, result in zip(batch, results, strict=True):
-            if isinstance(result, Failure):
-                log.warning("not judged: %s", result.reason)
-            job.done.set_result(result)
+            _fail(batch, f"the judge failed ({type(exc).__name__}); the backend's log has the details")
+        else:
+            self._vitals.judged(sum(not isinstance(result, Failure) for result in results))
+            for job, result in zip(batch, results, strict=True):
+                job.done.set_result(result)
 
-    def _results(self, samples: list[Prepared]) -> list[Verdict | Failure]:
-        if self.failure is not None:
-            return [Failure(sample.sample.task, self.failure) for sample in samples]
-        return self._service.judge_each(samples)
+    def _die(self, why: EngineDead) -> None:
+        """Have the process end, so that its supervisor starts another."""
+        self.failure = str(why)
+        log.critical("the engine is dead, and this process ends: %s", why)
+        self._on_dead()
+
+    def _try_to_load(self) -> None:
+        """Load the engine unless that failed a moment ago; `failure` says how it went."""
+        now_s = time.monotonic()
+        if self._tried_s is not None and now_s - self._tried_s < RELOAD_S:
+            return
+        try:
+            self._service.engine.load()
+        except EngineDead as exc:
+            self._die(exc)
+        except EngineError as exc:
+            self.failure = str(exc)
+            log.error("the engine cannot be loaded: %s", exc)
+        except Exception as exc:
+            self.failure = f"the engine cannot be loaded: {type(exc).__name__}: {exc}"
+            log.exception("the engine cannot be loaded")
+        else:
+            self.failure = None
+        self._tried_s = None if self.failure is None else time.monotonic()
+        self._loaded.set()
+
+
+def _fail(batch: Sequence[Job], reason: str) -> None:
+    for job in batch:
+        if not job.done.done():
+            job.done.set_result(Failure(job.prepared.sample.task, reason, transient=True))

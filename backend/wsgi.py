@@ -15,8 +15,8 @@ _GUNICORN_APP_LOAD_ERROR = 4
 """Gunicorn starts a worker that ends otherwise again and again."""
 
 try:
-    app, _stop = make_app(load_settings())
+    app, _running = make_app(load_settings())
 except VlmJudgeError as exc:
     sys.stderr.write(f"Error: {exc}\n")
     sys.exit(_GUNICORN_APP_LOAD_ERROR)
-atexit.register(_stop)
+atexit.register(_running.stop)

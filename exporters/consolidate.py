@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from backend.core.label_config import LabelConfig, ObjectTag
-from backend.core.predictions import NOT_JUDGED_SUFFIXES
 from backend.core.regions import decode
 from backend.core.sample import data_value, role_of
 from backend.core.sides import chosen_text, compares, says_preference
@@ -38,6 +37,8 @@ from exporters.fetch import AnnotatedTask, Annotation, Prediction, Region
 VERDICT = "verdict"
 CORRECTED_TEXT = "corrected_text"
 """Names of the controls that carry the verdict and the corrected text."""
+NOT_JUDGED_SUFFIXES = ("-failed", "-pending")
+"""End the model version of a prediction that is no judgement; the first versions of the backend left such behind."""
 
 Several = Literal["last", "first", "majority"]
 """Which of several annotations is the row: the latest, the earliest, or the latest with the most common verdict."""

@@ -17,13 +17,13 @@ from backend.core.injection import RULES_HASH
 from backend.core.label_config import LabelConfig
 from backend.core.pairs import MARGIN, SMALLEST, judge_pair
 from backend.core.pointwise import INDIFFERENT, MOST_WORDS, judge_text
-from backend.core.predictions import FAILED, bound_controls, prediction
+from backend.core.predictions import bound_controls, prediction
 from backend.core.prompts import PROMPT_VERSION
 from backend.core.rubric import Rubric
 from backend.core.sample import bind, candidate_object, check_config
 from backend.core.scoring import MIN_LABEL_MASS
 from backend.core.sides import compares, with_competing
-from backend.core.types import Evidence, Sample, Unscored, Verdict
+from backend.core.types import Sample, Verdict
 from backend.core.verdict import SUPPORTED
 from backend.errors import LabelConfigError
 
@@ -73,18 +73,6 @@ class Judging:
             return judged
         return _without_spans(judged)
 
-    def failed(self, reason: str) -> Verdict:
-        """The answer to a task that could not be judged: every criterion unscored, with the reason.
-
-        Its fingerprint ends in "-failed", so that Label Studio asks for the task again.
-        """
-        answers = tuple(
-            Unscored(self.rubric.question(criterion), reason)
-            for criterion in self.rubric.criteria
-            if criterion.needs is None
-        )
-        return Verdict(answers, None, {}, 0.0, Evidence(rationale=f"Not judged: {reason}"), self.fingerprint + FAILED)
-
     def prediction(self, verdict: Verdict) -> dict[str, Any]:
         """The verdict as Label Studio takes it."""
         return prediction(verdict, self.rubric, self.config)
@@ -114,11 +102,6 @@ def _without_spans(flow: Flow[Verdict]) -> Flow[Verdict]:
     """The verdict without marks, where a task leaves out the text that is marked and another is judged instead."""
     verdict = yield from flow
     return replace(verdict, evidence=replace(verdict.evidence, spans=()))
-
-
-def unsettled(verdict: Verdict) -> Verdict:
-    """The verdict as one that is to be asked for again, because a server was away or memory short."""
-    return replace(verdict, fingerprint=verdict.fingerprint + FAILED)
 
 
 def _refuse(rubric: Rubric, form: Form) -> NoReturn:

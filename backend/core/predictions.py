@@ -12,10 +12,6 @@ from backend.core.sample import candidate_object, page_of
 from backend.core.sides import compares, preference_value, says_preference
 from backend.core.types import DECISIONS, Box, ControlValue, Filled, Scored, TextSpan, Verdict
 
-FAILED, PENDING = "-failed", "-pending"
-NOT_JUDGED_SUFFIXES = (FAILED, PENDING)
-"""End the model version of a prediction that is no judgement: the task could not be judged, or not yet."""
-
 VERDICT_CONTROL = "verdict"
 SPANS_CONTROL = "unsupported"
 AREAS_CONTROL = "contradiction"

@@ -115,7 +115,7 @@ class Unscored:
     question: Question
     reason: str
     transient: bool = False
-    """Whether it may be answered when asked again: a server was away, memory was short."""
+    """Whether it may be answered when asked again: a server was away."""
 
 
 Answer = Scored | Unscored
@@ -354,3 +354,5 @@ class Verdict:
     flags: tuple[Flag, ...] = ()
     reliance: float | None = None
     """How much the image matters: total variation distance, in [0, 1], between the decisions with and without it."""
+    unsettled: bool = False
+    """Whether something in it was not answered that may be when asked again: it is not to be kept."""

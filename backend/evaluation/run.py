@@ -50,7 +50,7 @@ from backend.images import ImageLoader
 from backend.interfaces import default_label_config
 from backend.service import JudgeService
 from backend.settings import Settings
-from backend.store import VerdictStore
+from backend.store import Store
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -196,7 +196,7 @@ def evaluate(settings: Settings, options: EvaluateOptions, report: Progress = la
     held = HeldImages()
     rubric = load_rubric(settings.rubric) if settings.rubric else None
     options_of_judge = JudgeOptions(explain="never")  # explanations cost much and change no number here
-    service = JudgeService(make_engine(settings), held, VerdictStore(settings.store), rubric, options_of_judge)
+    service = JudgeService(make_engine(settings), held, Store(settings.store), rubric, options_of_judge)
     try:
         service.engine.load()
         pairs = pair_judge(service.engine, _plain_judging(service).rubric.instructions)

@@ -14,16 +14,19 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_server
 
+from backend.admission import Admission
 from backend.core.label_config import parse_label_config
 from backend.core.types import Answer, Question
 from backend.engines.base import JudgeRequest
 from backend.engines.scripted import ScriptedEngine, by_hash
 from backend.errors import EngineError, ImageError
 from backend.interfaces import default_label_config
+from backend.running import Running
 from backend.server import create_app
 from backend.service import JudgeService
 from backend.settings import Settings
-from backend.store import VerdictStore
+from backend.store import Store
+from backend.vitals import VitalSigns
 from backend.worker import Worker
 
 
@@ -43,11 +46,17 @@ class Judge:
     sleep_s: float = 0.0
     fail_on: str | None = None
     gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     def __call__(self, request: JudgeRequest, question: Question) -> Answer:
         if self.fail_on and self.fail_on in request.fields:
             raise EngineError("the model cannot read this one")
         if question.id == "visual_realism":
+            self.entered.set()
+            self.gate.wait(20)
             time.sleep(self.sleep_s)
         return by_hash(request, question)
 
@@ -58,25 +67,31 @@ class Backend:
 
     client: httpx.Client
     judge: Judge
-    service: JudgeService
-    worker: Worker
+    running: Running
+
+    @property
+    def service(self) -> JudgeService:
+        return self.running.service
 
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[Backend]:
     judge = Judge()
-    service = JudgeService(ScriptedEngine(judge), Shelf(), VerdictStore(tmp_path / "verdicts.sqlite"))
-    worker = Worker(service, batch_size=4)
+    vitals = VitalSigns()
+    service = JudgeService(ScriptedEngine(judge), Shelf(), Store(tmp_path / "verdicts.sqlite"))
+    worker = Worker(service, batch_size=4, vitals=vitals)
     settings = Settings(engine="scripted", predict_deadline_s=1.5)
-    worker.start()
-    server = make_server("127.0.0.1", 0, create_app(service, worker, settings), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    admission = Admission(100, 8, lambda: vitals.snapshot().rate)
+    running = Running(settings, service, worker, vitals, admission, None)
+    running.start()
+    server = make_server("127.0.0.1", 0, create_app(running), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", timeout=20) as client:
-        yield Backend(client, judge, service, worker)
+        yield Backend(client, judge, running)
+    judge.gate.set()
     server.shutdown()
-    worker.stop()
-    service.close()
+    running.stop()
 
 
 def task(number: int, caption: str = "A dog.", image: str = "picture") -> dict[str, Any]:
@@ -123,25 +138,27 @@ def test_setup_answers_with_the_fingerprint(backend: Backend) -> None:
     assert "planted-secret" not in answer.text
 
 
+def reasons(backend: Backend) -> list[str]:
+    """Why tasks failed, the oldest first."""
+    return [note.reason for note in reversed(backend.running.vitals.snapshot().failures)]
+
+
 def test_every_task_gets_an_entry_in_order_whatever_is_wrong_with_it(backend: Backend) -> None:
     backend.judge.fail_on = "poison"
     tasks = [task(1), task(2, image="nowhere"), task(3, "poison"), task(4, ""), {"id": 5}, {}, task(7, "A cat.")]
     results = predict(backend, tasks)
-    assert len(results) == 7
-    said = [
-        next((r["value"]["text"][0] for r in entry["result"] if r["from_name"] == "rationale"), None)
-        for entry in results
+    assert [entry == [] for entry in results] == [False, True, True, True, True, True, False]
+    assert reasons(backend) == [
+        "task 2, `image`: nowhere cannot be had; check the address",
+        "task 3: the model cannot read this one",
+        "task 4 has no text to judge in `caption`; give it one or delete the task",
+        "task 5 has no `data` object",
+        "task without id has no `data` object",
     ]
-    assert said[1] == "Not judged: task 2, `image`: nowhere cannot be had; check the address"
-    assert said[2] == "Not judged: task 3: the model cannot read this one"
-    assert said[3] == "Not judged: task 4 has no text to judge in `caption`; give it one or delete the task"
-    assert said[5] == "Not judged: task without id has no `data` object"
     for index in (0, 6):
         assert {r["from_name"] for r in results[index]["result"]} >= {"visual_realism", "text_accuracy", "consistency"}
         assert 0 < results[index]["score"] <= 1
-    judged, failed = fingerprint(backend), f"{fingerprint(backend)}-failed"
-    versions = [judged, failed, failed, failed, failed, failed, judged]
-    assert [entry["model_version"] for entry in results] == versions
+        assert results[index]["model_version"] == fingerprint(backend)
 
 
 def test_the_answer_comes_by_the_deadline_and_the_rest_is_there_next_time(backend: Backend) -> None:
@@ -150,12 +167,97 @@ def test_the_answer_comes_by_the_deadline_and_the_rest_is_there_next_time(backen
     began = time.monotonic()
     first = predict(backend, tasks)
     assert time.monotonic() - began < 4
-    pending = [entry for entry in first if entry["model_version"].endswith("-pending")]
-    assert 0 < len(pending) < 20
-    assert all(entry["result"] == [] for entry in pending)
+    assert 0 < first.count([]) < 20
     backend.judge.sleep_s = 0
     later = predict(backend, tasks)
     assert [entry["model_version"] for entry in later] == [fingerprint(backend)] * 20
+
+
+def test_an_annotator_s_own_request_has_one_prediction_whatever_is_wrong(backend: Backend) -> None:
+    asked = {**task(1, image="nowhere"), "drafts": [], "annotations": []}
+    assert predict(backend, [asked]) == [{"result": [], "score": None}]
+
+
+def test_more_than_can_be_served_is_told_when_to_come_back(backend: Backend) -> None:
+    backend.judge.gate.clear()
+    body = {"tasks": [task(1)], "project": "3.1", "label_config": default_label_config()}
+    held: list[int] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=backend.client.base_url, timeout=20) as client:
+            held.append(client.post("/predict", json=body).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 5
+    while backend.running.admission.requests < 8 and time.monotonic() < until:
+        time.sleep(0.01)
+    answer = backend.client.post("/predict", json=body)
+    assert answer.status_code == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 120
+    assert "VLM_JUDGE_QUEUE_LIMIT" in answer.json()["error"]
+    assert backend.client.get("/health").json()["status"] == "UP"
+    backend.judge.gate.set()
+    for thread in threads:
+        thread.join()
+    assert held == [200] * 8
+    assert backend.client.post("/predict", json=body).status_code == 200
+    assert backend.running.vitals.snapshot().requests == (("answered", 9), ("busy", 1))
+
+
+def test_tasks_beyond_the_limit_wait_outside_but_a_request_that_comes_alone_is_served(backend: Backend) -> None:
+    many = [task(number, "Dog.") for number in range(150)]
+    assert len(predict(backend, many)) == 150
+    backend.judge.gate.clear()
+    thread = threading.Thread(target=predict, args=(backend, [task(1, "Cat.")]))
+    thread.start()
+    until = time.monotonic() + 5
+    while not backend.running.admission.requests and time.monotonic() < until:
+        time.sleep(0.01)
+    body = {"tasks": many, "project": "3.1", "label_config": default_label_config()}
+    assert backend.client.post("/predict", json=body).status_code == 503
+    backend.judge.gate.set()
+    thread.join()
+
+
+def test_a_burst_shares_batches(backend: Backend) -> None:
+    backend.judge.gate.clear()
+    threads = [
+        threading.Thread(target=predict, args=(backend, [task(number, f"Dog {number}.")])) for number in range(5)
+    ]
+    threads[0].start()
+    assert backend.judge.entered.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    until = time.monotonic() + 5
+    while backend.running.worker.waiting < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    backend.judge.gate.set()
+    for thread in threads:
+        thread.join()
+    vitals = backend.running.vitals.snapshot()
+    assert (vitals.judged, vitals.batches) == (5, 2)
+
+
+def test_a_process_that_is_to_end_answers_with_what_there_is(backend: Backend) -> None:
+    assert predict(backend, [task(1)]) != [[]]
+    backend.running.drain()
+    began = time.monotonic()
+    assert predict(backend, [task(2, "A cat.")]) == [[]]
+    assert time.monotonic() - began < 1
+
+
+def test_pages_say_how_it_stands(backend: Backend) -> None:
+    backend.client.post("/setup", json={"project": "3.1795361354", "schema": default_label_config()})
+    predict(backend, [task(1), task(2, image="nowhere")])
+    page = backend.client.get("/status")
+    assert page.headers["content-type"].startswith("text/html")
+    assert fingerprint(backend) in page.text
+    assert "nowhere cannot be had" in page.text
+    metrics = backend.client.get("/metrics").text
+    assert "vlm_judge_samples_judged_total 1.0" in metrics
+    assert "vlm_judge_tasks_failed_total 1.0" in metrics
 
 
 def test_the_same_content_is_judged_once(backend: Backend) -> None:
@@ -180,7 +282,7 @@ def test_requests_at_once_all_get_their_own_answers(backend: Backend) -> None:
         thread.join()
     alone = {number: predict(backend, [task(number, f"Dog {number}.")])[0] for number in range(8)}
     assert {number: entries[0] for number, entries in answers.items()} == alone
-    assert all("nowhere" in entries[1]["result"][0]["value"]["text"][0] for entries in answers.values())
+    assert [entries[1] for entries in answers.values()] == [[]] * 8
 
 
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
@@ -227,3 +329,14 @@ def test_unknown_routes_say_so(backend: Backend, method: str, path: str, status:
 def test_webhooks_are_taken(backend: Backend) -> None:
     answer = backend.client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": {}, "task": {}})
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "action": "ANNOTATION_CREATED"})
+    annotation = {"id": 9, "task": 4, "updated_at": "2026-11-26T10:00:00.5Z", "result": []}
+    project = {"id": 3, "created_at": "2026-11-22T09:49:14.000001Z"}
+    told = {"action": "ANNOTATION_CREATED", "project": project, "annotation": annotation}
+    assert backend.client.post("/webhook", json=told).status_code == 200
+    [kept] = backend.service.store.feedback.of("3.1795340954")
+    assert (kept.annotation, kept.task, kept.payload, kept.deleted_at) == (9, 4, annotation, None)
+    backend.client.post(
+        "/webhook", json={"action": "ANNOTATIONS_DELETED", "project": project, "annotations": [{"id": 9}]}
+    )
+    [kept] = backend.service.store.feedback.of("3.1795340954")
+    assert kept.deleted_at is not None

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from backend.core.label_config import parse_label_config
-from backend.core.types import Answer
+from backend.core.types import Answer, Verdict
 from backend.engines.base import JudgeRequest
 from backend.engines.scripted import ScriptedEngine, by_hash
-from backend.errors import EngineError
+from backend.errors import EngineDead, EngineError
 from backend.interfaces import default_label_config
 from backend.service import Failure, JudgeService, Prepared
-from backend.store import VerdictStore
+from backend.store import Store
 from backend.worker import Worker
 
 CONFIG = parse_label_config(default_label_config())
@@ -53,9 +55,23 @@ class Picky(ScriptedEngine):
         return super().answer(requests)
 
 
-def running(engine: ScriptedEngine, folder: Path) -> tuple[JudgeService, Worker]:
-    service = JudgeService(engine, Shelf(), VerdictStore(folder / "verdicts.sqlite"))
-    worker = Worker(service, batch_size=4)
+class Wild(ScriptedEngine):
+    """An engine that throws whatever it is given."""
+
+    def __init__(self, thrown: BaseException) -> None:
+        super().__init__(by_hash)
+        self.thrown: BaseException | None = thrown
+
+    def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
+        thrown, self.thrown = self.thrown, None
+        if thrown is not None:
+            raise thrown
+        return super().answer(requests)
+
+
+def running(engine: ScriptedEngine, folder: Path, **options: Any) -> tuple[JudgeService, Worker]:
+    service = JudgeService(engine, Shelf(), Store(folder / "verdicts.sqlite"))
+    worker = Worker(service, batch_size=4, **options)
     worker.start()
     return service, worker
 
@@ -77,13 +93,36 @@ def samples(service: JudgeService, *captions: str) -> list[Prepared]:
     return [item for item in prepared if isinstance(item, Prepared)]
 
 
+def judged(worker: Worker, items: list[Prepared]) -> list[Verdict | Failure]:
+    return [future.result(timeout=10) for future in [worker.submit(item) for item in items]]
+
+
 def test_an_engine_that_cannot_be_loaded_fails_every_sample_with_the_reason(tmp_path: Path) -> None:
     service, worker = running(Unloadable(), tmp_path)
-    [future] = worker.submit(samples(service, "A dog."))
-    assert future is not None
     reason = "the engine cannot be loaded: KeyError: 'model.embed_tokens.weight'"
-    assert future.result(timeout=10) == Failure("0", reason)
+    assert judged(worker, samples(service, "A dog.")) == [Failure("0", reason, transient=True)]
     assert (worker.ready, worker.failure) == (True, reason)
+    worker.stop()
+    service.close()
+
+
+def test_an_engine_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(ScriptedEngine):
+        tries = 0
+
+        def load(self) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise EngineError("the hub does not answer")
+
+    engine = Late()
+    monkeypatch.setattr("backend.worker.RELOAD_S", 0.0)
+    service, worker = running(engine, tmp_path)
+    worker.wait_until_loaded()
+    assert worker.failure == "the hub does not answer"
+    [verdict] = judged(worker, samples(service, "A dog."))
+    assert isinstance(verdict, Verdict)
+    assert worker.failure is None
     worker.stop()
     service.close()
 
@@ -91,39 +130,95 @@ def test_an_engine_that_cannot_be_loaded_fails_every_sample_with_the_reason(tmp_
 def test_a_bad_sample_fails_alone(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    futures = worker.submit(samples(service, "A dog.", "poison", "A cat."))
+    futures = [worker.submit(item) for item in samples(service, "A dog.", "poison", "A cat.")]
     engine.gate.set()
-    results = [future.result(timeout=10) for future in futures if future]
-    assert results[1] == Failure("1", "task 1: the model cannot read this one")
+    results = [future.result(timeout=10) for future in futures]
+    assert results[1] == Failure("1", "task 1: the model cannot read this one", transient=True)
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
 
 
 def test_a_defect_does_not_end_the_worker(picky: tuple[Picky, JudgeService, Worker]) -> None:
     _, service, worker = picky
-    [broken] = worker.submit(samples(service, "defect"))
-    assert broken is not None
-    assert broken.result(timeout=10) == Failure("0", "the judge failed (IndexError); the backend's log has the details")
-    [fine] = worker.submit(samples(service, "A dog."))
-    assert fine is not None
-    assert not isinstance(fine.result(timeout=10), Failure)
+    reason = "the judge failed (IndexError); the backend's log has the details"
+    assert judged(worker, samples(service, "defect")) == [Failure("0", reason, transient=True)]
+    [fine] = judged(worker, samples(service, "A dog."))
+    assert isinstance(fine, Verdict)
+
+
+@pytest.mark.parametrize("thrown", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_nothing_that_is_thrown_ends_the_worker(tmp_path: Path, thrown: BaseException) -> None:
+    service, worker = running(Wild(thrown), tmp_path)
+    [broken] = judged(worker, samples(service, "A dog."))
+    assert isinstance(broken, Failure)
+    assert type(thrown).__name__ in broken.reason
+    assert broken.transient
+    [fine] = judged(worker, samples(service, "A cat."))
+    assert isinstance(fine, Verdict)
+    worker.stop()
+    service.close()
+
+
+def test_a_dead_engine_ends_the_process_and_the_samples_are_to_be_asked_again(tmp_path: Path) -> None:
+    dead = threading.Event()
+    service, worker = running(Wild(EngineDead("CUDA error: illegal memory access")), tmp_path, on_dead=dead.set)
+    [broken] = judged(worker, samples(service, "A dog."))
+    reason = "CUDA error: illegal memory access"
+    assert broken == Failure("0", reason, transient=True)
+    assert (dead.wait(5), worker.failure) == (True, reason)
+    worker.stop()
+    service.close()
 
 
 def test_what_is_being_judged_is_not_queued_again(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    [first] = worker.submit(samples(service, "A dog."))
-    [again] = worker.submit(samples(service, "A dog."))
+    [first] = [worker.submit(item) for item in samples(service, "A dog.")]
+    [again] = [worker.submit(item) for item in samples(service, "A dog.")]
     assert first is again
     engine.gate.set()
-    assert first is not None
     first.result(timeout=10)
 
 
 def test_a_defect_fails_its_own_sample_alone(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    futures = worker.submit(samples(service, "A dog.", "defect", "A cat."))
+    futures = [worker.submit(item) for item in samples(service, "A dog.", "defect", "A cat.")]
     engine.gate.set()
-    results = [future.result(timeout=10) for future in futures if future]
-    assert results[1] == Failure("1", "the judge failed (IndexError); the backend's log has the details")
+    results = [future.result(timeout=10) for future in futures]
+    reason = "the judge failed (IndexError); the backend's log has the details"
+    assert results[1] == Failure("1", reason, transient=True)
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
+
+
+def test_who_finds_the_queue_full_of_pictures_waits_and_stopping_lets_everybody_go(tmp_path: Path) -> None:
+    engine = Picky()
+    engine.gate.clear()
+    service, worker = running(engine, tmp_path, max_waiting_bytes=2 * 4 * 4 * 3)
+    worker.wait_until_loaded()
+    items = samples(service, *(f"Dog {number}." for number in range(12)))
+    first = worker.submit(items[0])
+    until = time.monotonic() + 5
+    while worker.waiting and time.monotonic() < until:
+        time.sleep(0.01)
+    futures = []
+    thread = threading.Thread(target=lambda: futures.extend(worker.submit(item) for item in items[1:]))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    assert (worker.waiting, worker.waiting_bytes) == (2, 96)
+    engine.gate.set()
+    thread.join(10)
+    assert isinstance(first.result(timeout=10), Verdict)
+    assert all(isinstance(future.result(timeout=10), Verdict) for future in futures)
+    engine.gate.clear()
+    blocked = [worker.submit(item) for item in samples(service, "Cat 1.")]
+    waiting = [worker.submit(item) for item in samples(service, "Cat 2.", "Cat 3.")]
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    time.sleep(0.1)
+    engine.gate.set()
+    stopping.join(10)
+    assert isinstance(blocked[0].result(timeout=10), Verdict)
+    assert all(future.cancelled() for future in waiting)
+    assert worker.submit(items[0]).cancelled()
+    service.close()

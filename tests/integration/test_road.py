@@ -138,7 +138,7 @@ def test_the_export_tells_who_decided_and_loads_back_row_for_row(road: Road, jud
 def test_a_task_whose_image_is_gone_fails_alone(road: Road) -> None:
     tasks = road.home / "broken.json"
     good = json.loads(road.sample.tasks.read_text())[0]
-    gone = {"data": {**good["data"], "image": "/data/local-files/?d=road/images/none.png"}}
+    gone = {"data": {"caption": "A circle.", "image": "/data/local-files/?d=road/images/none.png"}}  # requests nothing
     tasks.write_text(json.dumps([good, gone]))
     printed = road.run("project", "create", "--title", "Road with a gap", "--tasks", str(tasks)).stdout
     project = int(printed.split()[1].rstrip(":"))

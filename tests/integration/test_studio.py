@@ -406,12 +406,13 @@ class TestCreateProject:
         studio.annotate(ids[4], {"result": [_verdict("accept")]})  # judge said fix
         studio.annotate(ids[5], {"result": [], "was_cancelled": True})  # skipped
         tabs = studio.tabs(made.id)
-        assert list(tabs) == ["Least sure first", "Judge rejects", "Judge and human disagree", "Reviewed"]
+        assert list(tabs) == ["Least sure first", "Judge rejects", "Judge and human disagree", "Reviewed", "Not judged"]
         assert {title: studio.tab_tasks(made.id, number) for title, number in tabs.items()} == {
             "Least sure first": (ids[2], ids[3], ids[5]),
             "Judge rejects": (ids[0], ids[3]),
             "Judge and human disagree": (ids[4], ids[1]),
             "Reviewed": (ids[0], ids[1], ids[4]),
+            "Not judged": (),
         }
 
     def test_again_changes_nothing(self, studio: Studio, made: Project) -> None:
@@ -427,7 +428,7 @@ class TestCreateProject:
         assert (whole.id, whole.task_count) == (half.id, 6)
         tasks = [dict(task.data) for page in studio.pages(half.id) for task in page]
         assert tasks == [task["data"] for task in _tasks(6)]
-        assert len(studio.tabs(half.id)) == 4
+        assert len(studio.tabs(half.id)) == 5
         studio.delete_project(half.id)
 
     def test_local_files_are_served_and_loaded_with_both_tokens(

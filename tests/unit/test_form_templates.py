@@ -24,7 +24,7 @@ from backend.errors import LabelConfigError
 from backend.images import ImageLoader
 from backend.service import JudgeService, Prepared
 from backend.settings import Settings
-from backend.store import VerdictStore, verdict_from_json, verdict_to_json
+from backend.store import Store, verdict_from_json, verdict_to_json
 from tests.schema_author import FRAME, author, errors
 
 
@@ -57,7 +57,7 @@ def sample_task(xml: str, config: LabelConfig) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgeService]:
-    store = VerdictStore(tmp_path_factory.mktemp("store") / "verdicts.sqlite")
+    store = Store(tmp_path_factory.mktemp("store") / "verdicts.sqlite")
     made = JudgeService(ScriptedEngine(author=author), ImageLoader(Settings()), store)
     yield made
     made.close()

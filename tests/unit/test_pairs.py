@@ -26,7 +26,7 @@ from backend.engines.run import GREY, Pictured, run_flows
 from backend.engines.scripted import Script, ScriptedEngine
 from backend.interfaces import LABEL_CONFIG
 from backend.service import JudgeService
-from backend.store import VerdictStore, verdict_from_json, verdict_to_json
+from backend.store import Store, verdict_from_json, verdict_to_json
 
 JUDGE = Judge("judge", {})
 PAIR_XML = (LABEL_CONFIG.parent / "preference_pair.xml").read_text(encoding="utf-8")
@@ -411,8 +411,8 @@ def test_pairs_and_single_texts_are_never_taken_for_each_other() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[VerdictStore]:
-    store = VerdictStore(tmp_path / "verdicts.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "verdicts.sqlite")
     yield store
     store.close()
 
@@ -424,7 +424,7 @@ class Shelf:
         return Image.new("RGB", (56, 56), (200, 30, 30))
 
 
-def test_the_service_takes_the_rubric_for_pairs_and_keeps_what_is_complete(store: VerdictStore) -> None:
+def test_the_service_takes_the_rubric_for_pairs_and_keeps_what_is_complete(store: Store) -> None:
     service = JudgeService(ScriptedEngine(likes("cat")), Shelf(), store)
     config = parse_label_config(PAIR_XML)
     assert service.judging(config).rubric.name == "preference-pair"
@@ -435,7 +435,7 @@ def test_the_service_takes_the_rubric_for_pairs_and_keeps_what_is_complete(store
     assert service.known(prepared) == {prepared[0].key: verdict}  # type: ignore[arg-type, union-attr]
 
 
-def test_the_embedded_judge_compares_without_regard_to_the_place(store: VerdictStore) -> None:
+def test_the_embedded_judge_compares_without_regard_to_the_place(store: Store) -> None:
     engine = demo_engine()
     engine.load()
     service = JudgeService(engine, Shelf(), store)

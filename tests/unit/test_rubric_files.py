@@ -23,7 +23,7 @@ from backend.errors import RubricError, SettingsError
 from backend.interfaces import rubric_file, rubric_names, rubric_summary
 from backend.service import JudgeService, Prepared
 from backend.settings import load_settings
-from backend.store import VerdictStore
+from backend.store import Store
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LANGUAGES = ("de", "es", "fr", "zh")
@@ -68,8 +68,8 @@ class Shelf:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[VerdictStore]:
-    store = VerdictStore(tmp_path / "verdicts.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "verdicts.sqlite")
     yield store
     store.close()
 
@@ -161,7 +161,7 @@ def test_what_has_no_weight_is_told_but_cannot_hold_up_the_decision(tmp_path: Pa
     assert (verdict.decision, verdict.evidence.rationale) == ("accept", "Mood 1 of 2: Sad.")
 
 
-def test_a_rubric_of_ones_own_fills_the_ratings_of_its_names(tmp_path: Path, store: VerdictStore) -> None:
+def test_a_rubric_of_ones_own_fills_the_ratings_of_its_names(tmp_path: Path, store: Store) -> None:
     (tmp_path / "own.yaml").write_text(OWN)
 
     def script(request: JudgeRequest, question: Question) -> Answer:
@@ -190,7 +190,7 @@ def test_a_rubric_of_ones_own_fills_the_ratings_of_its_names(tmp_path: Path, sto
     ("texts", "kind"),
     [(("caption",), "image-text"), (("question", "answer"), "question-answer"), (("transcription",), "document")],
 )
-def test_a_project_gets_the_rubric_of_its_kind(texts: tuple[str, ...], kind: str, store: VerdictStore) -> None:
+def test_a_project_gets_the_rubric_of_its_kind(texts: tuple[str, ...], kind: str, store: Store) -> None:
     shown = "".join(f'<Text name="{name}" value="${name}"/>' for name in texts)
     config = parse_label_config(
         f'<View><Image name="image" value="$image"/>{shown}<Rating name="visual_realism" toName="image"/></View>'

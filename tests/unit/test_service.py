@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from backend.engines.rubrics import default_rubric
 from backend.engines.scripted import Script, ScriptedEngine
 from backend.errors import ImageError, LabelConfigError
 from backend.service import Failure, JudgeService, Prepared
-from backend.store import VerdictStore, verdict_from_json, verdict_to_json
+from backend.store import Store, verdict_from_json, verdict_to_json
 
 XML = """
 <View>
@@ -66,13 +67,13 @@ def pick(question: Question, value: str) -> Scored:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[VerdictStore]:
-    store = VerdictStore(tmp_path / "verdicts.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "verdicts.sqlite")
     yield store
     store.close()
 
 
-def service(store: VerdictStore, script: Script | None = None) -> JudgeService:
+def service(store: Store, script: Script | None = None) -> JudgeService:
     return JudgeService(ScriptedEngine(script or sees("green")), Shelf(), store)
 
 
@@ -84,7 +85,7 @@ def ready(items: list[Prepared | Failure]) -> list[Prepared]:
     return [item for item in items if isinstance(item, Prepared)]
 
 
-def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None:
+def test_a_wrong_word_is_found_marked_and_explained(store: Store) -> None:
     judge = service(store)
     items = ready(judge.prepare([task(7, "A cat, a green dog.", requested="a cat, a green bird")], CONFIG))
     [verdict] = judge.judge(items)
@@ -106,7 +107,7 @@ def test_a_wrong_word_is_found_marked_and_explained(store: VerdictStore) -> None
     )
 
 
-def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> None:
+def test_the_prediction_fills_the_controls_there_are(store: Store) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(7, "A green dog.")], CONFIG)))
     made = judge.judging(CONFIG).prediction(verdict)
@@ -127,7 +128,7 @@ def test_the_prediction_fills_the_controls_there_are(store: VerdictStore) -> Non
     }
 
 
-def test_words_without_a_claim_of_their_own_are_not_asked_about(store: VerdictStore) -> None:
+def test_words_without_a_claim_of_their_own_are_not_asked_about(store: Store) -> None:
     judge = service(store)
     judge.judge(ready(judge.prepare([task(7, "A green dog on the sofa.")], CONFIG)))
     engine = judge.engine
@@ -136,14 +137,14 @@ def test_words_without_a_claim_of_their_own_are_not_asked_about(store: VerdictSt
     assert [text.split("the word ")[1].split("?")[0] for text in asked] == ['"green"', '"dog"', '"sofa"']
 
 
-def test_what_was_judged_is_not_asked_again(store: VerdictStore) -> None:
+def test_what_was_judged_is_not_asked_again(store: Store) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.")], CONFIG)))
     [same, other] = ready(judge.prepare([task(2, "A cat."), task(3, "A cat.", image="picture2")], CONFIG))
     assert judge.known([same, other]) == {same.key: verdict}
 
 
-def test_one_bad_task_fails_alone_and_says_why(store: VerdictStore) -> None:
+def test_one_bad_task_fails_alone_and_says_why(store: Store) -> None:
     judge = service(store)
     items = judge.prepare(
         [
@@ -164,24 +165,15 @@ def test_one_bad_task_fails_alone_and_says_why(store: VerdictStore) -> None:
     ]
 
 
-def test_a_failed_task_gets_an_empty_form_with_the_reason(store: VerdictStore) -> None:
-    judge = service(store)
-    made = judge.judging(CONFIG).prediction(judge.judging(CONFIG).failed("the image is gone"))
-    assert (made["score"], made["model_version"]) == (0.0, f"{judge.judging(CONFIG).fingerprint}-failed")
-    assert [(r["from_name"], r["value"]) for r in made["result"]] == [
-        ("rationale", {"text": ["Not judged: the image is gone"]})
-    ]
-
-
 @pytest.mark.parametrize("requested", [" ", " , "])
-def test_without_requested_features_they_are_not_judged(store: VerdictStore, requested: str) -> None:
+def test_without_requested_features_they_are_not_judged(store: Store, requested: str) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(1, "A cat.", requested=requested)], CONFIG)))
     assert "requested_features" not in [answer.question.id for answer in verdict.answers]
     assert verdict.decision == "accept"
 
 
-def test_an_unscored_criterion_is_an_empty_control_and_is_not_asked_again(store: VerdictStore) -> None:
+def test_an_unscored_criterion_is_an_empty_control_and_is_not_asked_again(store: Store) -> None:
     judge = service(store, silent_on_consistency(transient=False))
     items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
     [verdict] = judge.judge(items)
@@ -191,15 +183,12 @@ def test_an_unscored_criterion_is_an_empty_control_and_is_not_asked_again(store:
     assert judge.known(items) == {items[0].key: verdict}
 
 
-def test_what_could_not_be_answered_for_now_is_asked_again(store: VerdictStore) -> None:
+def test_what_could_not_be_answered_for_now_is_asked_again(store: Store) -> None:
     judge = service(store, silent_on_consistency(transient=True))
     items = ready(judge.prepare([task(1, "A cat.")], CONFIG))
     [verdict] = judge.judge(items)
     assert judge.known(items) == {}
-    # and Label Studio asks again as well; what was answered is shown meanwhile
-    made = judge.judging(CONFIG).prediction(verdict)
-    assert made["model_version"] == f"{judge.judging(CONFIG).fingerprint}-failed"
-    assert [region["from_name"] for region in made["result"]] == ["visual_realism", "rationale"]
+    assert verdict.unsettled
 
 
 def silent_on_consistency(transient: bool) -> Script:
@@ -211,7 +200,7 @@ def silent_on_consistency(transient: bool) -> Script:
     return script
 
 
-def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: VerdictStore) -> None:
+def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: Store) -> None:
     def fingerprint(engine: ScriptedEngine, xml: str = XML, **how: Any) -> str:
         return JudgeService(engine, Shelf(), store, **how).judging(parse_label_config(xml)).fingerprint
 
@@ -235,12 +224,12 @@ def test_the_fingerprint_follows_everything_that_decides_a_verdict(store: Verdic
     assert len(same | others) == 8
 
 
-def test_a_verdict_survives_the_store_whole(store: VerdictStore) -> None:
+def test_a_verdict_survives_the_store_whole(store: Store) -> None:
     judge = service(store)
     [verdict] = judge.judge(ready(judge.prepare([task(7, "Ein grüner Hund, green.", requested="a dog")], CONFIG)))
     assert verdict_from_json(verdict_to_json(verdict)) == verdict
-    unscored = judge.judging(CONFIG).failed("gone")
-    assert verdict_from_json(verdict_to_json(unscored)) == unscored
+    unsettled = replace(verdict, decision=None, unsettled=True)
+    assert verdict_from_json(verdict_to_json(unsettled)) == unsettled
 
 
 def test_a_config_without_an_image_is_refused_by_name() -> None:
@@ -262,7 +251,7 @@ def test_options_are_what_the_questions_say() -> None:
     assert pick(Question("q", "?", (Option("a", "A"), Option("b", "B"))), "b").best == "b"
 
 
-def test_the_same_pixels_under_another_name_are_another_sample(store: VerdictStore) -> None:
+def test_the_same_pixels_under_another_name_are_another_sample(store: Store) -> None:
     judge = service(store)
     [one] = ready(judge.prepare([task(1, "A cat.")], CONFIG))
     photo = parse_label_config(XML.replace("$image", "$photo"))
@@ -271,7 +260,7 @@ def test_the_same_pixels_under_another_name_are_another_sample(store: VerdictSto
     assert one.key != renamed.key
 
 
-def test_only_the_stars_of_a_criterion_carry_its_probabilities(store: VerdictStore) -> None:
+def test_only_the_stars_of_a_criterion_carry_its_probabilities(store: Store) -> None:
     own = '<Choices name="consistency" toName="caption"><Choice value="low"/><Choice value="high"/></Choices>'
     config = parse_label_config(XML.replace('<Rating name="consistency" toName="caption"/>', own))
     judge = JudgeService(ScriptedEngine(), Shelf(), store)
@@ -282,7 +271,7 @@ def test_only_the_stars_of_a_criterion_carry_its_probabilities(store: VerdictSto
     assert "meta" in regions["visual_realism"]
 
 
-def test_a_box_is_drawn_on_its_page_of_a_list(store: VerdictStore) -> None:
+def test_a_box_is_drawn_on_its_page_of_a_list(store: Store) -> None:
     boxes = '<RectangleLabels name="contradiction" toName="image"><Label value="Contradiction"/></RectangleLabels>'
     xml = XML.replace("</View>", f"{boxes}</View>")
 
@@ -303,7 +292,7 @@ def test_a_box_is_drawn_on_its_page_of_a_list(store: VerdictStore) -> None:
     assert pages == [None, 0]
 
 
-def test_a_text_is_not_marked_with_what_is_wrong_in_another(store: VerdictStore) -> None:
+def test_a_text_is_not_marked_with_what_is_wrong_in_another(store: Store) -> None:
     config = parse_label_config(XML.replace("</View>", '<Text name="second" value="$second"/></View>'))
     judge = service(store)
     tasks = [task(1, "A green dog.", second="A cat."), task(2, "", second="A green cat.")]

@@ -1,0 +1,39 @@
+"""A file with the tasks that could not be judged: a JSON object a line, written as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.errors import SettingsError
+from backend.service import Failure
+
+
+class FailureFile:
+    """Lists failures by task and reason; there is no file while there are none, also not one of an earlier run."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingsError when the file of an earlier run cannot be removed."""
+        self.path = path
+        self.count = 0
+        with _told(path):
+            path.unlink(missing_ok=True)
+
+    def add(self, failure: Failure) -> None:
+        """Write one more. Raises SettingsError."""
+        line = json.dumps({"task": failure.task, "reason": failure.reason}, ensure_ascii=False)
+        with _told(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+        self.count += 1
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise SettingsError(
+            f"cannot write the failures to {path}: {exc.strerror}; name another with --failures"
+        ) from exc

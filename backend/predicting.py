@@ -1,0 +1,112 @@
+"""One prediction request: its tasks in, one entry per task out, by the deadline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.core.judging import Judging
+from backend.core.label_config import LabelConfig
+from backend.core.types import Verdict
+from backend.delivery import Delivery
+from backend.outcomes import Deadline, judge_tasks
+from backend.service import Failure, JudgeService
+from backend.vitals import VitalSigns
+from backend.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Entry = dict[str, Any] | list[dict[str, Any]]
+"""A prediction, or a list of none: Label Studio stores nothing then, and asks again when it is told to."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What is owed for a request, and what became of it; without a delivery nothing is."""
+
+    delivery: Delivery | None
+    project: str
+    """Number and creation time, as Label Studio sends them."""
+    fingerprint: str
+    given: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+
+    def open(self, tasks: Sequence[Mapping[str, Any]], deadline_s: float) -> frozenset[int]:
+        """Note all as owed; the numbers of those that come on another way and must not be in the answer."""
+        numbers = {number for task in tasks if (number := number_of(task)) is not None}
+        if self.delivery is None or not numbers:
+            return frozenset()
+        return frozenset(numbers) - self.delivery.asked(self.project, self.fingerprint, numbers, deadline_s)
+
+    def note(self, task: Mapping[str, Any], result: Verdict | Failure | None) -> None:
+        """What became of a task."""
+        number = number_of(task)
+        if number is None:
+            return
+        if isinstance(result, Verdict):
+            self.given.add(number)
+        elif result is None or result.transient:
+            self.late.add(number)
+        else:
+            self.failed.add(number)
+
+    def close(self) -> None:
+        """Tell what became of all."""
+        if self.delivery is not None:
+            self.delivery.answered(self.project, self.fingerprint, self.given, self.late, self.failed)
+
+
+def predict_tasks(
+    service: JudgeService,
+    worker: Worker,
+    tasks: Sequence[Mapping[str, Any]],
+    config: LabelConfig,
+    deadline: Deadline,
+    *,
+    vitals: VitalSigns | None = None,
+    delivery: Delivery | None = None,
+    project: str = "",
+) -> list[Entry]:
+    """One entry per task, in order, by the deadline.
+
+    A task that cannot be judged, is not judged in time, or comes by our own writing already, has an empty list. What is
+    late comes by `delivery`; without one it has to be asked for again, and what was judged meanwhile is there then.
+    """
+    judging = service.judging(config)
+    ledger = Ledger(delivery, project, judging.fingerprint)
+    elsewhere = ledger.open(tasks, deadline.left_s)
+    here = [task for task in tasks if number_of(task) not in elsewhere]
+    entries: dict[int, Entry] = {}
+    try:
+        for outcome in judge_tasks(service, worker, here, judging, deadline=deadline):
+            ledger.note(outcome.task, outcome.result)
+            entries[id(outcome.task)] = _entry(judging, outcome.result, vitals)
+    finally:
+        ledger.late |= {number for task in here if (number := number_of(task)) is not None} - (
+            ledger.given | ledger.late | ledger.failed
+        )
+        ledger.close()
+    log.info(
+        "answered %d tasks: %d judged, %d late, %d failed, %d on their way",
+        len(tasks), len(ledger.given), len(ledger.late), len(ledger.failed), len(elsewhere),
+    )  # fmt: skip
+    return [entries.get(id(task), []) for task in tasks]
+
+
+def number_of(task: Mapping[str, Any]) -> int | None:
+    """The task's number in Label Studio; None where it has none."""
+    number = task.get("id")
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else None
+
+
+def _entry(judging: Judging, result: Verdict | Failure | None, vitals: VitalSigns | None) -> Entry:
+    if isinstance(result, Verdict):
+        return judging.prediction(result)
+    if isinstance(result, Failure):
+        log.warning("not judged: %s", result.reason, extra={"task": result.task})
+        if vitals is not None:
+            vitals.failed(result.task, result.reason)
+    return []

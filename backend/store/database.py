@@ -1,0 +1,195 @@
+"""The database behind the store: how it is opened, brought up to date, written to, and locked."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from backend.errors import SettingsError, StoreError
+
+HEAD = "0002"
+"""The newest migration; a test holds it against the scripts. Alembic is imported only where something is to do."""
+
+BUSY_TIMEOUT_S = 30
+CONNECTIONS = 40
+"""More than there are threads, so that none waits for another's connection."""
+
+
+class Database:
+    """One open database. Safe to use from several threads and, by its own locks, processes."""
+
+    def __init__(self, where: str) -> None:
+        """Open or create it and bring its tables up to date.
+
+        `where` is the path of a SQLite file, whose folder must exist, or a `postgresql://` URL. Raises SettingsError
+        when it cannot be opened or written.
+        """
+        self.url = _database_url(where)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.shown = str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        """Its name for messages, without a password."""
+        try:
+            self._engine = create_engine(self.url, **self._engine_options())
+        except ImportError as exc:
+            raise SettingsError(
+                f"{self.shown} needs a driver that is not installed ({exc.name}); "
+                "install the extra: pip install 'vlm-judge-label-studio[postgres]'"
+            ) from exc
+        if self.is_sqlite:
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        try:
+            self._bring_up_to_date()
+        except (SQLAlchemyError, OSError) as exc:
+            self._engine.dispose()
+            raise SettingsError(
+                f"cannot keep verdicts in {self.shown}: {_said(exc)}; name another place with VLM_JUDGE_STORE"
+            ) from exc
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from. Raises StoreError."""
+        with self._explained("read from"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is written whole or not at all. Raises StoreError."""
+        with self._explained("write to"), self._engine.connect() as connection:
+            connection = connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Hold the lock of this name among all that share the database; False when another holds it.
+
+        The system lets go of it when this process ends, however it ends; no clock is involved.
+        """
+        held = self._file_lock(name) if self.is_sqlite else self._advisory_lock(name)
+        with held as got:
+            yield got
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _engine_options(self) -> dict[str, Any]:
+        pool = {"pool_size": CONNECTIONS, "max_overflow": 10}
+        if self.is_sqlite:
+            return {"connect_args": {"timeout": BUSY_TIMEOUT_S}, **pool}
+        return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}, **pool}
+
+    def _bring_up_to_date(self) -> None:
+        with self._engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
+            with connection.begin():  # on SQLite this fails where the file can only be read
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _number("migrations")})
+                version = _version(connection)
+                if version != HEAD:
+                    self._migrate(connection, version)
+
+    def _migrate(self, connection: Connection, version: str | None) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        if version is not None and version > HEAD:
+            raise SettingsError(
+                f"{self.shown} was made by a newer vlm-judge (its tables are at {version}, this one knows {HEAD}); "
+                "install that version, or name another place with VLM_JUDGE_STORE"
+            )
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[bool]:
+        folder = Path(f"{self.url.database}.locks")
+        try:
+            folder.mkdir(exist_ok=True)
+            file = (folder / re.sub(r"[^\w.-]", "_", name)).open("w")
+        except OSError as exc:
+            raise StoreError(f"cannot lock {self.shown}: {exc.strerror}; make room or correct the folder") from exc
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
+
+    @contextmanager
+    def _advisory_lock(self, name: str) -> Iterator[bool]:
+        key = {"key": _number(name)}
+        with self._explained("lock"), self._engine.connect() as connection:
+            got = bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar())
+            connection.commit()
+            try:
+                yield got
+            finally:
+                if got:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+                    connection.commit()
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as exc:
+            raise StoreError(
+                f"cannot {doing} the store {self.shown}: {_said(exc)}; is the disk full, or the database away?"
+            ) from exc
+
+
+def _database_url(where: str) -> URL:
+    if "://" not in where:
+        return URL.create("sqlite", database=where)
+    try:
+        url = make_url(where)
+    except ArgumentError as exc:
+        raise SettingsError("VLM_JUDGE_STORE is neither a path nor a database URL") from exc
+    kind = url.get_backend_name()
+    if kind not in ("postgresql", "postgres"):
+        raise SettingsError(f"VLM_JUDGE_STORE: {kind}:// is not known; give a path for SQLite, or postgresql://...")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """Write-ahead logging, so that readers and the writer do not wait for each other; transactions begun by us."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that will write takes the lock at once: one that began to read cannot always get it later."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _number(name: str) -> int:
+    """A signed 64-bit number for a name, as PostgreSQL's advisory locks want it."""
+    return int.from_bytes(hashlib.sha256(f"vlm-judge:{name}".encode()).digest()[:8], "big", signed=True)
+
+
+def _said(exc: Exception) -> str:
+    """The first line of what the driver said."""
+    said = str(exc.orig if isinstance(exc, DBAPIError) else exc)
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(exc).__name__)

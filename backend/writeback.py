@@ -1,0 +1,178 @@
+"""Stores predictions in a Label Studio project in bulk, each of them once, whatever breaks meanwhile.
+
+Label Studio's bulk route adds what it is sent, also a second time, and a write that seems to have failed may have been
+carried out. So every write is noted in the store before it begins; what is noted is looked for in the project before it
+is written again; and what may be there twice is looked at once more, and the later one deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.errors import StoreError, StudioAway
+from backend.store import JobBook
+from backend.studio import Studio
+from backend.studio_access import StudioRefusal
+from backend.studio_types import Imported, Project, StudioTask
+
+log = logging.getLogger(__name__)
+
+SMALLEST_WRITE = 2_000
+"""Predictions; Label Studio counts the whole project anew at each write, so few large ones are cheap."""
+WRITES_PER_PROJECT = 20
+"""At most about so many writes fill a project, so that the cost of counting stays in proportion."""
+LARGEST_WRITE_BYTES = 64 * 2**20
+"""Label Studio takes 250 MiB a request."""
+DOUBT_S = 15.0
+"""After this, and 5 ms a prediction, a write whose end was not seen has been carried out or never will be."""
+DOUBT_PER_PREDICTION_S = 0.005
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a write."""
+
+    stored: int
+    refused: tuple[tuple[int, str], ...] = ()
+    """Task and reason of each that Label Studio does not take."""
+
+
+@dataclass(slots=True)
+class WriteBack:
+    """The writes to one project under one fingerprint."""
+
+    studio: Studio
+    jobs: JobBook
+    project: Project
+    fingerprint: str
+    waiting: dict[int, Json] = field(default_factory=dict)
+    """Predictions that are not sent yet, by task."""
+    waiting_bytes: int = 0
+    doubtful: set[int] = field(default_factory=set)
+    """Tasks that are sent again after a write whose end was not seen, and so may come to have two."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to write."""
+        enough = max(SMALLEST_WRITE, self.project.task_count // WRITES_PER_PROJECT)
+        return len(self.waiting) >= enough or self.waiting_bytes >= LARGEST_WRITE_BYTES
+
+    def add(self, task: int, prediction: Json) -> None:
+        """Keep a prediction for the next write."""
+        self.waiting[task] = {"task": task, **prediction}
+        self.waiting_bytes += len(json.dumps(prediction["result"]))
+
+    def write(self) -> Written:
+        """Send what waits. Raises StudioError; what was not seen to be stored then waits still, and is in doubt.
+
+        What is in doubt stays noted after it has been written, so that `look` sees whether it came twice.
+        """
+        if not self.waiting:
+            return Written(0)
+        refused: list[tuple[int, str]] = []
+        tasks = set(self.waiting)
+        self.note(tasks)
+        try:
+            done = self._send(refused)
+        except (StudioAway, KeyboardInterrupt):
+            self.doubtful |= set(self.waiting)
+            raise
+        self.waiting, self.waiting_bytes = {}, 0
+        self.settle(tasks - self.doubtful)
+        return Written(done.stored, (*refused, *done.dropped))
+
+    def look(self, tasks: Collection[int]) -> tuple[set[int], dict[int, StudioTask]]:
+        """Which of these have a prediction of the fingerprint, and those that are there without; doubles are deleted.
+
+        Raises StudioError.
+        """
+        found = self.studio.tasks(self.project.id, tuple(tasks))
+        for task in found:
+            self._delete_doubles(task)
+        there = {task.id for task in found if self.fingerprint in task.model_versions}
+        for number in there & set(self.waiting):
+            del self.waiting[number]
+        return there, {task.id: task for task in found if task.id not in there}
+
+    def delete_all_doubles(self) -> int:
+        """Look for tasks with several predictions of the fingerprint, and leave them the first; how many were deleted.
+
+        Costs two short questions where there are none. Raises StudioError.
+        """
+        predictions = self.studio.prediction_counts(self.project.id).get(self.fingerprint, 0)
+        has_it = (judged_by(self.fingerprint),)
+        if predictions <= self.studio.count(self.project.id, has_it):
+            return 0
+        pages = self.studio.pages(self.project.id, filters=has_it)
+        return sum(self._delete_doubles(task) for page in pages for task in page)
+
+    def note(self, tasks: Collection[int]) -> None:
+        """Note that these are being written. A store that cannot be written makes it less safe, but is no hindrance."""
+        try:
+            self.jobs.sending(self.project.uid, self.fingerprint, tasks, self.doubt_s(len(tasks)))
+        except StoreError as exc:
+            log.warning("a write of %d predictions is not noted: %s", len(tasks), exc)
+
+    def settle(self, tasks: Collection[int]) -> None:
+        """These are known to be there, or never will be."""
+        try:
+            self.jobs.settle(self.project.uid, self.fingerprint, tasks)
+        except StoreError as exc:
+            log.warning("%d predictions that are stored stay noted as owed: %s", len(tasks), exc)
+
+    @staticmethod
+    def doubt_s(count: int) -> float:
+        """How long a write of so many predictions may go on after we lost sight of it."""
+        return DOUBT_S + DOUBT_PER_PREDICTION_S * count
+
+    def _send(self, refused: list[tuple[int, str]]) -> Imported:
+        """One write; where Label Studio refuses all because of some, another without those, which join the list."""
+        try:
+            return self.studio.import_predictions(self.project.id, list(self.waiting.values()))
+        except StudioRefusal as exc:
+            if exc.status != 400:
+                raise
+            refused += self._refused(exc)
+            return self.studio.import_predictions(self.project.id, list(self.waiting.values()))
+
+    def _refused(self, refusal: StudioRefusal) -> list[tuple[int, str]]:
+        """Take those out of `waiting` for which Label Studio refuses the whole write; it raises where there are none.
+
+        Tasks that were deleted meanwhile, and predictions that do not fit the label config.
+        """
+        alive = {task.id for task in self.studio.tasks(self.project.id, tuple(self.waiting))}
+        refused = [(task, "it was deleted meanwhile") for task in self.waiting if task not in alive]
+        refused += self.studio.misfits(self.project.id, [self.waiting[task] for task in sorted(alive)])
+        if not refused:
+            raise refusal
+        for task, _ in refused:
+            del self.waiting[task]
+        return refused
+
+    def _delete_doubles(self, task: StudioTask) -> int:
+        numbers = sorted(entry.id for entry in task.predictions if entry.model_version == self.fingerprint)
+        for number in numbers[1:]:
+            log.info("task %d had two predictions of this judge; the later one is deleted", task.id)
+            self.studio.delete_prediction(number)
+        return len(numbers[1:])
+
+
+def judged_by(fingerprint: str) -> Json:
+    """The Data Manager's filter for tasks that have a prediction of this fingerprint."""
+    return _versions("contains", fingerprint)
+
+
+def not_judged_by(fingerprint: str) -> Json:
+    """The Data Manager's filter for tasks that have none."""
+    return _versions("not_contains", fingerprint)
+
+
+def _versions(operator: str, fingerprint: str) -> Json:
+    name = "filter:tasks:predictions_model_versions"
+    return {"filter": name, "operator": operator, "type": "List", "value": [fingerprint]}
