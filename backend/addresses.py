@@ -1,135 +1,96 @@
-"""Fetching from addresses that strangers wrote: every connection goes to a checked address, or is not made."""
+"""Which addresses may be fetched from: every connection goes to a checked address, or is not made."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
 import httpcore
 import httpx
 
-MAX_REDIRECTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
+from backend.errors import SettingsError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+METADATA = frozenset(
+    ipaddress.ip_address(address)
+    for address in (
+        "169.254.169.254",  # AWS, Google, Azure, Oracle, DigitalOcean, OpenStack
+        "fd00:ec2::254",  # AWS
+        "169.254.170.2",  # AWS ECS
+        "169.254.170.23",  # AWS EKS
+        "fd00:ec2::23",  # AWS EKS
+        "168.63.129.16",  # Azure; a public address by its number
+        "100.100.100.200",  # Alibaba
+    )
+)
+"""Where clouds tell a machine its own credentials. No setting lets an image come from there."""
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
+_RESERVED = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
+"""Not public by the registries of today, which Python 3.11 does not know."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]\\*,]+)(?::(?P<port>\d{1,5}))?", re.ASCII)
 
 
 class FetchError(Exception):
     """An address could not be fetched; the message is a sentence without the address."""
 
+    def __init__(self, message: str, at: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.at = at
+        """Origin of the hop that failed; empty when there was none."""
+        self.status = status
+        """What it answered; 0 when it did not."""
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one fetch may cost at most."""
 
-    max_bytes: int
-    timeout_s: float
-    """For the whole fetch, redirects and all."""
+class TrustedHosts:
+    """Hosts that may have private addresses, as VLM_JUDGE_IMAGE_HOSTS names them: each with or without a port."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        """Raises SettingsError for what is not a host."""
+        self._known = frozenset(_trusted(entry) for entry in entries)
+
+    def __contains__(self, url: httpx.URL) -> bool:
+        host = _plain(url.host)
+        return (host, None) in self._known or (host, port_of(url)) in self._known
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address is on the open internet, also behind the IPv6 forms that embed an IPv4 one."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
+    ip = _parsed(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_IPV6:
+        return False
+    if ip in METADATA or any(ip in network for network in _RESERVED):
+        return False
     return ip.is_global and not ip.is_multicast
+
+
+def port_of(url: httpx.URL) -> int:
+    """The port that an address means, written or not; 0 for schemes that are not fetched."""
+    return url.port or _DEFAULT_PORTS.get(url.scheme, 0)
 
 
 def origin(url: httpx.URL) -> str:
     """Scheme, host and port of an address, the port always written."""
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
-    return f"{url.scheme}://{url.host}:{port}"
+    return f"{url.scheme}://{url.host}:{port_of(url)}"
 
 
-def fetch(
-    url: httpx.URL,
-    limits: Limits,
-    trusted: Callable[[httpx.URL], bool],
-    headers: Callable[[httpx.URL], Mapping[str, str]],
-) -> bytes:
-    """The body of a GET, redirects followed. Raises FetchError.
+class CheckedNetwork(httpcore.NetworkBackend):
+    """Resolves a name once, refuses it if any of its addresses is private, and connects to what was checked.
 
-    `trusted` says of each hop whether its host may have a private address; `headers` gives each hop's own headers, so
-    that a token never travels on. Host names are resolved once per hop, every address they have is checked, and the
-    connection goes to an address that was checked. Proxies set in the environment are not used: they would resolve
-    names again, out of our sight.
+    A name whose answers change between check and connection gains nothing: there is no second answer. `deadline` is
+    on the steady clock and holds for the look-up, the connection and everything that is read from it.
     """
-    deadline = time.monotonic() + limits.timeout_s
-    for _ in range(MAX_REDIRECTS + 1):
-        if url.scheme not in ("http", "https") or not url.host:
-            raise FetchError(f"only http and https addresses can be fetched, not {url.scheme or 'relative'} ones")
-        status, body, location = _get(url, limits, deadline, trusted(url), headers(url))
-        if status not in _REDIRECTS or location is None:
-            return _checked(status, body, url)
-        try:
-            url = url.join(location)
-        except (httpx.InvalidURL, ValueError) as exc:
-            raise FetchError(f"{origin(url)} redirects to something that is not an address") from exc
-    raise FetchError(f"it redirects more than {MAX_REDIRECTS} times")
-
-
-def _get(
-    url: httpx.URL, limits: Limits, deadline: float, trusted: bool, headers: Mapping[str, str]
-) -> tuple[int, bytes, str | None]:
-    sent = [
-        (b"Host", url.netloc),
-        (b"Accept", b"*/*"),
-        (b"Accept-Encoding", b"identity"),
-        (b"Connection", b"close"),
-    ]
-    sent += [(name.encode(), value.encode()) for name, value in headers.items()]
-    target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), limits.timeout_s)}
-    pool = httpcore.ConnectionPool(network_backend=_CheckedNetwork(trusted, deadline), http2=False)
-    try:
-        with pool, pool.stream("GET", target, headers=sent, extensions=extensions) as response:
-            fields = {name.lower(): value for name, value in response.headers}
-            location = fields[b"location"].decode("latin-1") if b"location" in fields else None
-            if response.status in _REDIRECTS:
-                return response.status, b"", location
-            return response.status, _body(response.iter_stream(), fields, limits.max_bytes), location
-    except httpcore.TimeoutException as exc:
-        raise FetchError(f"{origin(url)} did not send it within {limits.timeout_s:g} s") from exc
-    except (httpcore.ConnectError, httpcore.NetworkError) as exc:
-        raise FetchError(f"{origin(url)} cannot be reached ({exc})") from exc
-    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as exc:
-        raise FetchError(f"{origin(url)} broke off or does not speak HTTP ({exc})") from exc
-
-
-def _body(pieces: Iterable[bytes], fields: Mapping[bytes, bytes], max_bytes: int) -> bytes:
-    announced = fields.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise FetchError(f"it has {int(announced)} bytes, more than the {max_bytes} allowed")
-    if fields.get(b"content-encoding", b"identity").lower() not in (b"", b"identity"):
-        raise FetchError("it is sent compressed although that was not asked for")
-    body = bytearray()
-    for piece in pieces:
-        body += piece
-        if len(body) > max_bytes:
-            raise FetchError(f"it has more than the {max_bytes} bytes allowed")
-    return bytes(body)
-
-
-def _checked(status: int, body: bytes, url: httpx.URL) -> bytes:
-    if status in (401, 403):
-        raise FetchError(f"{origin(url)} does not let us have it (status {status})")
-    if status == 404:
-        raise FetchError(f"{origin(url)} does not have it (status 404)")
-    if status >= 300:
-        raise FetchError(f"{origin(url)} answered with status {status}")
-    return body
-
-
-class _CheckedNetwork(httpcore.NetworkBackend):
-    """Resolves a name once, refuses it if any of its addresses is private, and connects to what was checked."""
 
     def __init__(self, trusted: bool, deadline: float) -> None:
         self._trusted = trusted
@@ -144,31 +105,22 @@ class _CheckedNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as exc:
-            raise FetchError(f"the host {host} is not known ({exc})") from exc
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        private = [address for address in addresses if not self._trusted and not is_public(address)]
-        if private:
-            raise FetchError(
-                f"{host} is the private address {private[0]}, which tasks may not reach; "
-                f"if images are meant to come from there, add {host} to VLM_JUDGE_IMAGE_HOSTS"
-            )
-        for address in addresses[:-1]:
+        """A connection to one of the host's addresses. Raises FetchError and httpcore's errors."""
+        addresses = _resolved(host, port, self._deadline)
+        _check(host, addresses, self._trusted)
+        for tried, address in enumerate(addresses[:-1]):
+            share_s = _left_s(self._deadline) / (len(addresses) - tried)
             try:
-                return self._connect(address, port, local_address, socket_options)
+                return self._connect(address, port, share_s, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return self._connect(addresses[-1], port, local_address, socket_options)
+        return self._connect(addresses[-1], port, _left_s(self._deadline), local_address, socket_options)
 
     def _connect(
-        self, address: str, port: int, local_address: str | None, socket_options: Any
+        self, address: str, port: int, timeout_s: float, local_address: str | None, socket_options: Any
     ) -> httpcore.NetworkStream:
-        left_s = _left_s(self._deadline)
-        return _TimedStream(
-            self._inner.connect_tcp(address, port, left_s, local_address, socket_options), self._deadline
-        )
+        stream = self._inner.connect_tcp(address, port, timeout_s, local_address, socket_options)
+        return _TimedStream(stream, self._deadline)
 
 
 class _TimedStream(httpcore.NetworkStream):
@@ -195,6 +147,75 @@ class _TimedStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _resolved(host: str, port: int, deadline: float) -> list[str]:
+    """Every address of a host, in the system's order of preference, without doubles.
+
+    The system's look-up knows no deadline, so a thread of its own waits for it.
+    """
+    answer: Future[list[Any]] = Future()
+
+    def look_up() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as exc:
+            answer.set_exception(exc)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        found = answer.result(_left_s(deadline))
+    except TimeoutError as exc:
+        raise FetchError(f"the address of the host {host} was not found in time; look at the name server") from exc
+    except (OSError, UnicodeError) as exc:
+        raise FetchError(f"the host {host} is not known ({exc}); check its name") from exc
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _check(host: str, addresses: Iterable[str], trusted: bool) -> None:
+    for address in addresses:
+        place = "where it lies" if host == address else host
+        if _parsed(address) in METADATA:
+            raise FetchError(
+                f"{place} is {address}, where clouds tell a machine its credentials; no image may come from there"
+            )
+        if not trusted and not is_public(address):
+            raise FetchError(
+                f"{place} is the private address {address}, which tasks may not reach; "
+                f"if images are meant to come from there, add {host} to VLM_JUDGE_IMAGE_HOSTS"
+            )
+
+
+def _parsed(address: str) -> Address:
+    """The address, or the IPv4 one that it embeds."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
+
+
+def _trusted(entry: str) -> tuple[str, int | None]:
+    bare = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
+    parts = _HOST.fullmatch(bare)
+    try:
+        if parts is None or int(parts["port"] or 0) > 65535:
+            raise ValueError("no host")
+        return _plain(httpx.URL(f"http://{parts['host']}/").host), int(parts["port"]) if parts["port"] else None
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise SettingsError(
+            f"VLM_JUDGE_IMAGE_HOSTS names {entry!r}, which is no host; write hosts as in files.internal,10.0.0.7:9000"
+        ) from exc
+
+
+def _plain(host: str) -> str:
+    """A host as it is compared: without a last dot, IPv6 in its short form."""
+    plain = host.lower().rstrip(".")
+    try:
+        return str(ipaddress.ip_address(plain))
+    except ValueError:
+        return plain
 
 
 def _left_s(deadline: float) -> float:

@@ -6,6 +6,7 @@ VlmJudgeError
 ├── LabelConfigError      a label config has no controls the judge can fill, or cannot be parsed
 ├── TaskError             one task cannot be judged; the others can
 │   ├── ImageError        an image of the task cannot be had or read
+│   │   └── ImageAway     it cannot be had just now; asking again later may help
 │   └── RowError          a row of labelled data cannot be used
 ├── EngineError           the model cannot be loaded or cannot answer
 │   └── EngineDead        it never will again in this process, which must be started anew
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluationError",
     "ExportError",
     "GenerationError",
+    "ImageAway",
     "ImageError",
     "LabelConfigError",
     "RowError",
@@ -65,6 +67,10 @@ class TaskError(VlmJudgeError):
 
 class ImageError(TaskError):
     """An image of a task cannot be had or read."""
+
+
+class ImageAway(ImageError):
+    """An image of a task cannot be had just now: its server is away, too slow or failing."""
 
 
 class RowError(TaskError):

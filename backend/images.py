@@ -1,69 +1,58 @@
-"""Safe loading of task images: where they may come from, how many bytes, how many pixels, and what counts as one."""
+"""Loads the images that tasks name: where they may come from, with whose credentials, and how often."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import io
-import struct
+import hashlib
+import re
 import threading
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import httpx
 
-from backend.addresses import FetchError, Limits, fetch, origin
-from backend.errors import ImageError, StudioError
+from backend.addresses import FetchError, TrustedHosts, origin
+from backend.errors import ImageAway, ImageError, SettingsError, StudioError
+from backend.fetching import Limits, fetch
+from backend.image_cache import ImageCache
+from backend.pictures import FORMATS, decode
 from backend.settings import Settings
 from backend.studio_access import StudioAccess
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM", "AVIF", "JPEG2000")
-"""Decoders that may run; others (EPS starts a PostScript interpreter, for one) never do."""
-CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
+__all__ = ["CLOUD_SCHEMES", "FORMATS", "ImageLoader", "named"]
 
-# What Pillow's decoders raise on bytes that somebody made to break them.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    ZeroDivisionError,
-    AssertionError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-)
+CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
+_FILE_ROUTES = ("/data/", "/storage-data/", "/tasks/", "/projects/")
+"""Where Label Studio serves files: uploads, local files, and what lies in storages. The API key goes nowhere else."""
+_OWN_FILE = re.compile(r"/data/(upload|local-files)/|/(tasks|projects)/\d+/(resolve|presign)/")
+_NAMED_CHARS = 300
 
 
 class ImageLoader:
-    """Loads the images that tasks name. Safe to use from several threads.
+    """Loads the images that tasks name. Safe to use from several threads, which then fetch in parallel.
 
     Sources: data URIs, http(s), Label Studio's own paths (`/data/upload/...`, `/data/local-files/?d=...`,
     `/tasks/...`), and `s3://`, `gs://`, `azure-blob://` by Label Studio's storages when the task's id is given.
-    The API key goes to `label_studio_url` only. Private addresses are refused unless the origin is that of
-    `label_studio_url` or the host is in `image_hosts`.
+    The API key goes to the file routes of `label_studio_url` only. Private addresses are refused unless the origin is
+    that of `label_studio_url` or the host is in `image_hosts`. What was fetched stays in memory for some minutes,
+    up to `image_cache_bytes`.
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError when LABEL_STUDIO_URL or VLM_JUDGE_IMAGE_HOSTS are no addresses."""
         self._limits = Limits(settings.max_image_bytes, settings.fetch_timeout_s)
         self._max_pixels = settings.max_image_pixels
-        self._hosts = frozenset(host.lower() for host in settings.image_hosts)
-        self._studio = httpx.URL(settings.label_studio_url) if settings.label_studio_url else None
+        self._hosts = TrustedHosts(settings.image_hosts)
+        self._studio = _studio(settings.label_studio_url)
         self._key = settings.label_studio_api_key
         self._access: StudioAccess | None = None
         self._lock = threading.Lock()
+        self._cache = ImageCache(settings.image_cache_bytes)
 
     def load(self, uri: str, task: str | None = None) -> Image.Image:
         """The picture: RGB, upright by its EXIF, transparent parts on white, the first frame of an animation.
@@ -74,136 +63,174 @@ class ImageLoader:
 
     def read(self, uri: str, task: str | None = None) -> bytes:
         """The original bytes, which need not be an image. Raises ImageError."""
-        try:
-            return self._read(uri, task)
-        except (FetchError, StudioError) as exc:
-            raise ImageError(f"cannot fetch {named(uri)}: {exc}{self._advice(uri)}") from exc
+        if _is_data(uri):
+            return self._fetched(uri, task)
+        return self._cache.get(_key(uri, task), lambda: self._fetched(uri, task))
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory taken by what was fetched lately."""
+        return self._cache.size_bytes
 
     def decode(self, content: bytes, name: str) -> Image.Image:
         """The picture in these bytes, as `load` gives it; `name` is for messages. Raises ImageError."""
-        from PIL import Image, ImageOps
+        return decode(content, name, self._max_pixels)
 
+    def _fetched(self, uri: str, task: str | None) -> bytes:
         try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-            raise ImageError(f"{name} is too large to open: {exc}") from exc
-        except _DECODE_ERRORS as exc:
-            raise ImageError(f"{name} is {_guess(content)}; use PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF") from exc
-        pixels = image.width * image.height
-        if pixels > self._max_pixels:
-            raise ImageError(
-                f"{name} has {image.width} x {image.height} = {pixels} pixels, more than the {self._max_pixels} "
-                "allowed; make it smaller or raise VLM_JUDGE_MAX_IMAGE_PIXELS"
-            )
-        try:
-            return _as_rgb(ImageOps.exif_transpose(image), name)
-        except Image.DecompressionBombError as exc:
-            raise ImageError(f"{name} is too large to open: {exc}") from exc
-        except _DECODE_ERRORS as exc:
-            raise ImageError(f"{name} is damaged ({exc}); export it anew") from exc
+            return self._fetch(uri, task)
+        except FetchError as exc:
+            kind = ImageAway if _may_come_back(exc) else ImageError
+            raise kind(f"cannot fetch {named(uri)}: {exc}{self._advice(uri, exc)}") from exc
+        except StudioError as exc:
+            raise ImageError(f"cannot fetch {named(uri)}: {exc}") from exc
 
-    def _read(self, uri: str, task: str | None) -> bytes:
-        if uri.startswith("data:"):
+    def _fetch(self, uri: str, task: str | None) -> bytes:
+        if _is_data(uri):
             return _data_uri(uri, self._limits.max_bytes)
-        if uri.partition("://")[0] in CLOUD_SCHEMES:
-            uri = _resolve_path(uri, task)
+        path = _resolve_path(uri, task) if _is_cloud(uri) else uri
         try:
-            url = self._studio_url(uri) if uri.startswith("/") else httpx.URL(uri)
+            url = self._studio_url(path) if path.startswith("/") else httpx.URL(path)
         except (httpx.InvalidURL, ValueError) as exc:
-            raise FetchError(f"this is not an address ({exc})") from exc
+            raise FetchError("this is not an address") from exc
         return fetch(url, self._limits, self._trusted, self._headers)
 
     def _studio_url(self, path: str) -> httpx.URL:
         if self._studio is None:
             raise FetchError("it lies on a Label Studio; set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to say on which")
+        if path.startswith("//"):
+            return httpx.URL(f"{self._studio.scheme}:{path}")
         prefix = self._studio.path.rstrip("/")
-        whole = path if prefix and path.startswith(f"{prefix}/") else f"{prefix}{path}"
-        return self._studio.join(whole) if not path.startswith("//") else httpx.URL(f"{self._studio.scheme}:{path}")
+        return self._studio.join(path if prefix and path.startswith(f"{prefix}/") else f"{prefix}{path}")
 
     def _trusted(self, url: httpx.URL) -> bool:
-        host = url.host.lower()
-        return self._is_studio(url) or host in self._hosts or f"{host}:{url.port}" in self._hosts
+        return self._is_studio(url) or url in self._hosts
 
     def _is_studio(self, url: httpx.URL) -> bool:
         return self._studio is not None and origin(url) == origin(self._studio)
 
     def _headers(self, url: httpx.URL) -> Mapping[str, str]:
-        if not self._is_studio(url) or self._key is None:
+        if self._studio is None or self._key is None or not self._is_studio(url) or not self._serves_files(url):
             return {}
         with self._lock:
             if self._access is None:
                 self._access = StudioAccess(str(self._studio), self._key.get_secret_value())
         return {"Authorization": self._access.authorization()}
 
-    def _advice(self, uri: str) -> str:
-        if uri.startswith("/") and self._studio is not None and self._key is None:
+    def _serves_files(self, url: httpx.URL) -> bool:
+        """Whether a path of Label Studio is one of files, and cannot be taken for another one on the way there."""
+        path = unquote(url.path)
+        prefix = self._studio.path.rstrip("/") if self._studio else ""
+        return path.startswith(tuple(f"{prefix}{route}" for route in _FILE_ROUTES)) and ".." not in path.split("/")
+
+    def _advice(self, uri: str, error: FetchError) -> str:
+        """What to do about a refusal by Label Studio, or by what may be our Label Studio under another name."""
+        at_studio = self._studio is not None and error.at == origin(self._studio)
+        if error.status in (401, 403) and at_studio and self._key is None:
             return "; set LABEL_STUDIO_API_KEY"
+        if _is_cloud(uri) and at_studio:
+            return _ABOUT_STORAGE.get(error.status, "")
+        if _is_cloud(uri) and error.status in (401, 403, 404):
+            return "; see whether the storage's keys may read it, and whether it is there"
+        if error.status == 500 and at_studio and "/data/upload/" in uri:
+            return "; it may have been deleted there"
+        if error.status in (401, 403, 404) and not at_studio and _OWN_FILE.search(uri):
+            return f"; if {error.at} is your Label Studio, set LABEL_STUDIO_URL to that: its key goes nowhere else"
         return ""
 
 
+_ABOUT_STORAGE = {
+    403: "; the API key's user may not see this task",
+    404: "; connect a storage of this bucket to the task's project",
+    424: "; Label Studio itself cannot read it from the bucket: see whether it is there, and the storage's keys",
+}
+
+
+def _may_come_back(error: FetchError) -> bool:
+    """Whether a server was away, too slow, failing or too busy."""
+    answered = error.status != 0
+    return error.status >= 500 or error.status in (408, 425, 429) if answered else bool(error.at)
+
+
 def named(uri: str) -> str:
-    """An address as messages show it: data URIs cut, and no passwords or signatures of web addresses."""
-    if uri.startswith("data:"):
-        return f"the data URI {uri[:30]}... ({len(uri)} characters)" if len(uri) > 30 else f"the data URI {uri}"
-    if not uri.startswith(("http://", "https://")):
-        return uri if len(uri) <= 300 else f"{uri[:300]}..."
-    bare, question, _ = uri.partition("?")
-    scheme, _, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    shown = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-    return f"{shown[:300]}{'?...' if question else ''}"
+    """An address as messages show it, on one line: data URIs cut, no passwords nor signatures of web addresses."""
+    if _is_data(uri):
+        text = f"the data URI {uri[:30]}... ({len(uri)} characters)" if len(uri) > 30 else f"the data URI {uri}"
+        return _printable(text)
+    if uri.startswith("/") and not uri.startswith("//"):  # Label Studio's own, where the query is the file's name
+        return _printable(uri if len(uri) <= _NAMED_CHARS else f"{uri[:_NAMED_CHARS]}...")
+    bare = re.split(r"[?#]", uri.strip(), maxsplit=1)[0]
+    shown = _without_password(bare)
+    if shown is None:
+        return f"an address of {len(uri)} characters"
+    rest = "?..." if len(bare) < len(uri.strip()) else "..." if len(shown) > _NAMED_CHARS else ""
+    return _printable(f"{shown[:_NAMED_CHARS]}{rest}")
+
+
+def _without_password(address: str) -> str | None:
+    """The address without name and password; None where it cannot be told what in it is one."""
+    scheme, slashes, rest = address.partition("//")
+    if not slashes or "/" in scheme:
+        return None if set(address) & set("@:\\") else address
+    place, slash, path = rest.partition("/")
+    try:
+        host = httpx.URL(f"http://{place}").host
+    except (httpx.InvalidURL, ValueError):
+        return None
+    return f"{scheme}//{place.rpartition('@')[2]}{slash}{path}" if host else None
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _is_data(uri: str) -> bool:
+    return uri[:5].lower() == "data:"
+
+
+def _is_cloud(uri: str) -> bool:
+    return uri.partition("://")[0] in CLOUD_SCHEMES
+
+
+def _key(uri: str, task: str | None) -> bytes:
+    """What bytes are kept under: the address, and for cloud storage the task, whose project alone may open it."""
+    whose = f"{task}\n" if _is_cloud(uri) else "\n"
+    return hashlib.sha256(f"{whose}{uri}".encode(errors="surrogatepass")).digest()
+
+
+def _studio(address: str | None) -> httpx.URL | None:
+    if not address:
+        return None
+    try:
+        url = httpx.URL(address)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("it must begin with http:// or https:// and name a host")
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise SettingsError(f"LABEL_STUDIO_URL is not an address ({exc}); write it as http://127.0.0.1:8080") from exc
+    return url.copy_with(username=None, password=None, query=None, fragment=None)
 
 
 def _resolve_path(uri: str, task: str | None) -> str:
-    if task is None:
+    if task is None or not (task.isascii() and task.isdecimal()):
         raise FetchError("cloud storage is read by way of its task, which is not known here; give a web address")
     encoded = base64.urlsafe_b64encode(uri.encode()).decode()
-    return f"/tasks/{quote(str(task), safe='')}/resolve/?fileuri={encoded}"
+    return f"/tasks/{task}/resolve/?fileuri={encoded}"
 
 
 def _data_uri(uri: str, max_bytes: int) -> bytes:
     head, comma, payload = uri.partition(",")
     if not comma:
         raise FetchError("it has no comma, so it holds no data")
-    if len(payload) > 2 * max_bytes:
+    if len(payload) > 3 * max_bytes:
         raise FetchError(f"it holds more than the {max_bytes} bytes allowed")
-    content = unquote_to_bytes(payload)
-    if head.lower().endswith(";base64"):
-        try:
+    try:
+        content = unquote_to_bytes(payload)
+        if head.lower().endswith(";base64"):
             content = base64.b64decode(b"".join(content.split()), validate=True)
-        except binascii.Error as exc:
-            raise FetchError(f"its base64 is damaged ({exc})") from exc
+    except binascii.Error as exc:
+        raise FetchError(f"its base64 is damaged ({exc}); encode it anew") from exc
+    except UnicodeEncodeError as exc:
+        raise FetchError("it holds half a character (a lone surrogate); encode it anew") from exc
     if len(content) > max_bytes:
         raise FetchError(f"it holds {len(content)} bytes, more than the {max_bytes} allowed")
     return content
-
-
-def _as_rgb(image: Image.Image, name: str) -> Image.Image:
-    """RGB with 8 bits a channel; 16-bit grey is scaled, not clipped, and transparency lies on white."""
-    from PIL import Image
-
-    if image.mode == "F":
-        raise ImageError(f"{name} holds floating point values whose range is unknown; export it as PNG or JPEG")
-    if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        ground.alpha_composite(layer)
-        image = ground
-    image.load()
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
-
-
-def _guess(content: bytes) -> str:
-    """What bytes that are no image may be, for the message."""
-    if not content:
-        return "empty"
-    start = content[:1024].lstrip().lower()
-    if b"<svg" in start:
-        return "an SVG drawing, which has no pixels"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page, perhaps a login page, and no image"
-    if start.startswith(b"%pdf"):
-        return "a PDF and no image"
-    return "not an image that can be read"
