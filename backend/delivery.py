@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -36,8 +35,6 @@ STORING_S = 0.05
 """For every prediction of an answer; Label Studio needs 18 ms on a slow machine to store one."""
 AT_ONCE = 1_000
 """Tasks that are looked at together."""
-WRITE_EVERY_S = 10.0
-"""Predictions wait at most about so long, or ten times as long as the last write took."""
 LOOK_EVERY_S = 5.0
 """For what other processes that share the store have noted."""
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
@@ -200,8 +197,6 @@ class _Round:
         self._deadline = Deadline(stop=stopping)
         self._jobs = service.store.jobs
         self._writes = WriteBack(studio, self._jobs, project, judging.fingerprint)
-        self._written_s = time.monotonic()
-        self._pause_s = WRITE_EVERY_S
         self.wrote = False
 
     def deliver(self, jobs: Collection[Job]) -> None:
@@ -218,17 +213,14 @@ class _Round:
                 self._writes.add(number, self._judging.prediction(outcome.result))
             elif isinstance(outcome.result, Failure):
                 self._fail(by_task[number], outcome.result)
-            if self._writes.is_full or time.monotonic() - self._written_s > self._pause_s:
+            if self._writes.is_due:
                 self._write()
         self._write()
 
     def _write(self) -> None:
         if not self._writes.waiting:
             return
-        began_s = time.monotonic()
         written = self._writes.write()
-        self._written_s = time.monotonic()
-        self._pause_s = max(WRITE_EVERY_S, 10 * (self._written_s - began_s))
         self._vitals.delivered(written.stored)
         self.wrote = True
         log.info("delivered %d predictions to project %d", written.stored, self._project.id)

@@ -20,7 +20,12 @@ _OPERATORS = {
     "!~": "not_contains",
 }
 _ON_TEXT = ("=", "!=", "~", "!~")
-_WRITTEN = re.compile(r"\s*(?P<column>[^\s=!<>~]+)\s*(?P<operator><=|>=|!=|!~|=|<|>|~)\s*(?P<value>.*?)\s*", re.DOTALL)
+_WRITTEN = re.compile(
+    r"\s*(?P<column>[^\s=!<>~](?:[^=!<>~]*[^\s=!<>~])?)\s*(?P<operator><=|>=|!=|!~|=|<|>|~)\s*(?P<value>.*?)\s*",
+    re.DOTALL,
+)
+_UNFILTERABLE = re.compile(r"['`\"\[\];#\s\x00-\x1f\x7f-\x9f]|--|/\*|\*/|__|data\.")
+"""In a key; Label Studio answers with an internal error, or looks elsewhere."""
 
 
 def parse_filter(written: str) -> Json:
@@ -35,8 +40,12 @@ def parse_filter(written: str) -> Json:
         return _item(_NUMBERS[column], operator, "Number", int(value))
     if not column.startswith("data.") or column == "data.":
         raise _wrong(written, f"`{column}` is not known")
+    if found := _UNFILTERABLE.search(column.removeprefix("data.")):
+        raise _wrong(written, f"Label Studio cannot filter by a key with `{found[0]}` in it")
     if operator not in _ON_TEXT:
         raise _wrong(written, f"`{operator}` compares numbers, and what tasks hold is compared as text")
+    if not value and operator in ("~", "!~"):
+        raise _wrong(written, f"every text contains the empty one, so `{operator}` needs something to look for")
     return _item(column, operator, "String", value)
 
 

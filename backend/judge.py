@@ -134,6 +134,8 @@ class _Run:
         self.doubtful = set(missing)
         self.already = self._count_judged()
         self.total = self.patience.ask(lambda: self.studio.count(self.project.id, self.options.filters))
+        left = self.total - self.already
+        self.writes.expected = left if self.options.limit is None else min(left, self.options.limit)
         self.told.progress(self.already, max(self.total, self.already))
 
     def judge(self, tasks: Iterator[StudioTask]) -> None:
@@ -150,7 +152,7 @@ class _Run:
             self.seen += 1
             done = self.already + self.seen
             self.told.progress(done, max(self.total, done))
-            if self.writes.is_full:
+            if self.writes.is_due:
                 self.write()
 
     def todo(self) -> Iterator[StudioTask]:
@@ -158,7 +160,7 @@ class _Run:
         filters = (*self.options.filters, not_judged_by(self.judging.fingerprint))
         last, size = 0, FIRST_PAGE_SIZE
         while page := self.patience.ask(
-            lambda: next(self.studio.pages(self.project.id, size, filters, after=last), ())  # noqa: B023
+            lambda: next(self.studio.pages(self.project.id, size, filters, last, fields="data"), ())  # noqa: B023
         ):
             last, size = page[-1].id, min(2 * size, PAGE_SIZE)
             for task in page:
@@ -264,7 +266,7 @@ def preview_project(
     project = studio.project(project_id)
     judging = service.judging(parse_label_config(project.label_config))
     filters = (*options.filters, not_judged_by(judging.fingerprint))
-    pages = studio.pages(project_id, min(count, PAGE_SIZE), filters)
+    pages = studio.pages(project_id, min(count, PAGE_SIZE), filters, fields="data")
     tasks = {task.id: task for task in islice((task for page in pages for task in page), count)}
     bodies = [{"id": task.id, "data": task.data} for task in tasks.values()]
     with running_worker(service, options.batch_size) as worker:

@@ -14,9 +14,13 @@ from backend.delivery import Delivery
 from backend.outcomes import Deadline, judge_tasks
 from backend.service import Failure, JudgeService
 from backend.vitals import VitalSigns
+from backend.wire import cut
 from backend.worker import Worker
 
 log = logging.getLogger(__name__)
+
+MOST_TASK_CHARS, MOST_REASON_CHARS = 100, 1_000
+"""Of a failure, in the log and on the status page: a task's `id` may be anything of any length."""
 
 Entry = dict[str, Any] | list[dict[str, Any]]
 """A prediction, or a list of none: Label Studio stores nothing then, and asks again when it is told to."""
@@ -83,7 +87,9 @@ def predict_tasks(
     try:
         for outcome in judge_tasks(service, worker, here, judging, deadline=deadline):
             ledger.note(outcome.task, outcome.result)
-            entries[id(outcome.task)] = _entry(judging, outcome.result, vitals)
+            entries[id(outcome.task)] = _entry(judging, outcome.result)
+            if isinstance(outcome.result, Failure) and not (delivery is not None and outcome.result.transient):
+                _tell(outcome.result, vitals)
     finally:
         ledger.late |= {number for task in here if (number := number_of(task)) is not None} - (
             ledger.given | ledger.late | ledger.failed
@@ -102,11 +108,13 @@ def number_of(task: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else None
 
 
-def _entry(judging: Judging, result: Verdict | Failure | None, vitals: VitalSigns | None) -> Entry:
-    if isinstance(result, Verdict):
-        return judging.prediction(result)
-    if isinstance(result, Failure):
-        log.warning("not judged: %s", result.reason, extra={"task": result.task})
-        if vitals is not None:
-            vitals.failed(result.task, result.reason)
-    return []
+def _entry(judging: Judging, result: Verdict | Failure | None) -> Entry:
+    return judging.prediction(result) if isinstance(result, Verdict) else []
+
+
+def _tell(failure: Failure, vitals: VitalSigns | None) -> None:
+    """Say that a task cannot be judged; one that will be tried again is not told of yet."""
+    task, reason = cut(failure.task, MOST_TASK_CHARS), cut(failure.reason, MOST_REASON_CHARS)
+    log.warning("not judged: %s", reason, extra={"task": task})
+    if vitals is not None:
+        vitals.failed(task, reason)

@@ -65,7 +65,7 @@ class Pace:
             self.first = (time.monotonic(), done)
         began_s, before = self.first
         took_s = time.monotonic() - began_s
-        return (done - before) / took_s if took_s > 0 else 0.0
+        return max(0.0, (done - before) / took_s) if took_s > 0 else 0.0
 
     def text(self, done: int) -> str:
         """`12.4 per s`; empty while that is not known."""

@@ -99,13 +99,13 @@ def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> 
     """Import the tasks whose data is not in the project yet; how many went in."""
     if not tasks:
         return 0
-    present = {_data_key(task.data) for page in studio.pages(project_id) for task in page}
+    present = {_data_key(task.data) for page in studio.pages(project_id, fields="data") for task in page}
     missing = [task for task in tasks if _data_key(task["data"]) not in present]
     return len(studio.import_tasks(project_id, missing)) if missing else 0
 
 
 def with_optional_keys(tasks: Sequence[Json], config: LabelConfig) -> tuple[Json, ...]:
-    """The tasks, with an empty text where they ask for no features: Label Studio wants every key of the label config."""
+    """The tasks, with an empty text where they ask for no features: Label Studio wants all keys of the label config."""
     optional = {text.key: "" for text in config.texts if text.key and role_of(text.name) == "requested"}
     return tuple({**task, "data": {**optional, **task["data"]}} for task in tasks)
 

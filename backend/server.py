@@ -16,12 +16,15 @@ from backend.predicting import predict_tasks
 from backend.running import Running
 from backend.status import render
 from backend.webhook import keep
-from backend.wire import BadRequest, HealthAnswer, PredictRequest, SetupAnswer, SetupRequest, WebhookRequest, read
+from backend.wire import BadRequest, HealthAnswer, PredictRequest, SetupAnswer, SetupRequest, WebhookRequest, cut, read
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Request
 
 log = logging.getLogger(__name__)
+
+MOST_ERROR_CHARS = 2_000
+"""Of a sentence in an answer; a label config of thousands of controls could name them all."""
 
 
 def create_app(running: Running) -> Flask:
@@ -43,7 +46,7 @@ def _serve_protocol(app: Flask, running: Running) -> None:
 
     @app.post("/setup")
     def setup() -> Any:
-        body = read(SetupRequest, request.get_data())
+        body = read(SetupRequest, _content(request))
         judging = running.service.judging(parse_label_config(body.label_config))
         running.saw(_name(body.project), judging)
         for entry in judging.form.unfilled:
@@ -53,7 +56,7 @@ def _serve_protocol(app: Flask, running: Running) -> None:
 
     @app.post("/predict")
     def predict() -> Any:
-        body = read(PredictRequest, request.get_data())
+        body = read(PredictRequest, _content(request))
         with running.admission.admitted(len(body.tasks)):
             results = _predict(running, body)
         running.vitals.requested("answered")
@@ -62,7 +65,7 @@ def _serve_protocol(app: Flask, running: Running) -> None:
     @app.post("/webhook")
     @app.post("/webhook/<path:secret>")
     def webhook(secret: str = "") -> Any:
-        body = read(WebhookRequest, request.get_data())
+        body = read(WebhookRequest, _content(request))
         count = keep(body, running.service.store.feedback)
         log.info("webhook %s, %d annotations", body.action, count)
         return jsonify(status="ok", action=body.action)
@@ -82,7 +85,7 @@ def _predict(running: Running, body: PredictRequest) -> list[Any]:
         deadline,
         vitals=running.vitals,
         # an annotator's own request is not stored by Label Studio, and must not be stored by us
-        delivery=None if interactive or not project else running.delivery,
+        delivery=None if interactive or body.uid is None else running.delivery,
         project=project,
     )
     return [entry or {"result": [], "score": None} for entry in entries] if interactive else entries
@@ -96,12 +99,11 @@ def _serve_pages(app: Flask, running: Running) -> None:
     def health() -> Any:
         if not g.authorized:
             return jsonify(status="UP")
-        view_of_engine = "failed" if running.worker.failure else "ready" if running.worker.ready else "loading"
         answer = HealthAnswer(
             status="UP",
             model_class=f"vlm-judge {running.settings.engine}",
             judge=running.service.name,
-            engine=view_of_engine,
+            engine="failed" if running.worker.failure else "ready" if running.worker.ready else "loading",
             detail=running.worker.failure,
             waiting=running.worker.waiting,
         )
@@ -124,7 +126,7 @@ def _serve_pages(app: Flask, running: Running) -> None:
 def _answer_errors(app: Flask, running: Running) -> None:
     """Every error is a JSON object with a sentence, never a page or a traceback."""
     from flask import jsonify, request
-    from werkzeug.exceptions import HTTPException
+    from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
     def counted(outcome: str) -> None:
         if request.path == "/predict":
@@ -134,7 +136,7 @@ def _answer_errors(app: Flask, running: Running) -> None:
     @app.errorhandler(LabelConfigError)
     def refuse(error: VlmJudgeError) -> Any:
         counted("refused")
-        return jsonify(error=str(error)), 400
+        return jsonify(error=cut(str(error), MOST_ERROR_CHARS)), 400
 
     @app.errorhandler(Busy)
     def busy(error: Busy) -> Any:
@@ -145,6 +147,12 @@ def _answer_errors(app: Flask, running: Running) -> None:
     def store_away(error: StoreError) -> Any:
         log.error("%s %s: %s", request.method, shown_path(request), error)
         return jsonify(error=str(error)), 503, {"Retry-After": "30"}
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def too_large(error: RequestEntityTooLarge) -> Any:
+        counted("refused")
+        limit = f"{running.settings.max_request_bytes:,} bytes (VLM_JUDGE_MAX_REQUEST_BYTES)"
+        return jsonify(error=f"the request body is larger than {limit}; send fewer tasks at a time"), 413
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Any:
@@ -159,6 +167,14 @@ def _answer_errors(app: Flask, running: Running) -> None:
         counted("failed")
         log.exception("%s %s failed", request.method, shown_path(request))
         return jsonify(error="internal error; the backend's log has the details"), 500
+
+
+def _content(request: Request) -> bytes:
+    """The request's body. Raises BadRequest for one that is compressed, which nothing here unpacks."""
+    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise BadRequest(f"a body with the Content-Encoding {cut(coding, 40)!r} is not read; send it uncompressed")
+    return request.get_data()
 
 
 def _name(project: str | int | None) -> str:

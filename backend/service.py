@@ -20,7 +20,7 @@ from backend.core.types import Sample, Verdict
 from backend.engines.base import Engine
 from backend.engines.rubrics import ready_rubric
 from backend.engines.run import Pictured, run_flows
-from backend.errors import EngineDead, ImageError, StoreError, TaskError, VlmJudgeError
+from backend.errors import EngineDead, ImageAway, ImageError, StoreError, TaskError, VlmJudgeError
 from backend.store import Store
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Failure:
     task: str
     reason: str
     transient: bool = False
-    """Whether it may be judged when asked again: the model is not loaded, a server was away."""
+    """Whether it may be judged when asked again: the model is not loaded, a server is away."""
 
 
 class JudgeService:
@@ -172,14 +172,14 @@ class JudgeService:
             sample = judging.bind(task)
             images = tuple(self._image(name, ref.name, ref.uri) for ref in sample.images)
         except TaskError as exc:
-            return Failure(name, str(exc))
+            return Failure(name, str(exc), transient=isinstance(exc, ImageAway))
         return Prepared(sample, images, content_key(sample, images, judging), judging)
 
     def _image(self, task: str, field: str, uri: str) -> Image.Image:
         try:
             return self._images.load(uri, task)
         except ImageError as exc:
-            raise ImageError(f"task {task}, `{field}`: {exc}") from exc
+            raise type(exc)(f"task {task}, `{field}`: {exc}") from exc
 
 
 def content_key(sample: Sample, images: Sequence[Image.Image], judging: Judging) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from backend.errors import ConnectionRefusedByStudio, StudioError
 from backend.studio_access import AnswerTooLarge, AnswerTooSlow, StudioAccess, StudioRefusal
@@ -27,6 +27,9 @@ from backend.studio_types import (
 __all__ = ["Connection", "Project", "Studio", "StudioTask", "Tab", "User"]
 
 Item = TypeVar("Item")
+
+Fields = Literal["data", "predictions", "all"]
+"""What is read of tasks: their data; also their predictions; everything."""
 
 MAX_PAGE_BYTES = 64 * 2**20
 """A page of tasks beyond this is asked for again with fewer tasks."""
@@ -103,16 +106,25 @@ class Studio:
         return True
 
     def pages(
-        self, project_id: int, page_size: int = 200, filters: tuple[Json, ...] = (), after: int = 0
+        self,
+        project_id: int,
+        page_size: int = 200,
+        filters: tuple[Json, ...] = (),
+        after: int = 0,
+        *,
+        fields: Fields = "predictions",
     ) -> Iterator[tuple[StudioTask, ...]]:
-        """The tasks that pass the Data Manager's filters, by rising id, at most `page_size` at a time."""
-        for page in self._pages(project_id, page_size, filters, after, bare=True):
+        """The tasks that pass the Data Manager's filters, by rising id, at most `page_size` at a time.
+
+        With their data alone they take Label Studio half the time.
+        """
+        for page in self._pages(project_id, page_size, filters, after, fields):
             yield tuple(parse_task(item) for item in page)
 
     def count(self, project_id: int, filters: tuple[Json, ...] = ()) -> int:
         """How many tasks pass the Data Manager's filters."""
         query = json.dumps({"filters": {"conjunction": "and", "items": list(filters)}})
-        found = self._page(project_id, 1, query, bare=True)
+        found = self._page(project_id, 1, query, "data")
         return int(found["total"])
 
     def tasks(self, project_id: int, ids: Sequence[int]) -> tuple[StudioTask, ...]:
@@ -131,7 +143,7 @@ class Studio:
         With `only_annotated` those without any submitted annotation are left out, and so are those only skipped.
         """
         annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
-        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else (), 0, bare=False)
+        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else (), 0, "all")
 
     def import_tasks(self, project_id: int, tasks: Iterable[Json]) -> tuple[int, ...]:
         """Add tasks (`{"data": {...}}`); their new ids in the same order."""
@@ -352,14 +364,14 @@ class Studio:
         return ids[0] if whole else None
 
     def _pages(
-        self, project_id: int, page_size: int, filters: tuple[Json, ...], last: int, *, bare: bool
+        self, project_id: int, page_size: int, filters: tuple[Json, ...], last: int, fields: Fields
     ) -> Iterator[tuple[Json, ...]]:
         """Pages by rising id, each asking for what comes after the last; so nothing shifts when tasks are deleted."""
         while True:
             after = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
             query = {"filters": {"conjunction": "and", "items": [after, *filters]}, "ordering": ["tasks:id"]}
             try:
-                page = tuple(self._page(project_id, page_size, json.dumps(query), bare=bare)["tasks"])
+                page = tuple(self._page(project_id, page_size, json.dumps(query), fields)["tasks"])
             except (AnswerTooLarge, AnswerTooSlow):
                 if page_size == 1:
                     raise
@@ -370,14 +382,15 @@ class Studio:
             yield page
             last = int(page[-1]["id"])
 
-    def _page(self, project_id: int, page_size: int, query: str, *, bare: bool) -> Json:
-        """A page of tasks; a bare one has their data and predictions only.
+    def _page(self, project_id: int, page_size: int, query: str, fields: Fields) -> Json:
+        """A page of tasks.
 
         Asked in the review form, Label Studio does not have tasks judged that have no prediction yet, which it does
         otherwise where the project says so: while we read it, it would ask our own backend for all of them.
         """
         params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": page_size, "query": query}
-        params |= {"fields": "all", "resolve_uri": "false"} | ({"review": "true"} if bare else {})
+        params |= {"fields": "task_only" if fields == "data" else "all", "resolve_uri": "false"}
+        params |= {} if fields == "all" else {"review": "true"}
         max_bytes = MAX_PAGE_BYTES if page_size > 1 else 16 * MAX_PAGE_BYTES
         doing = f"read tasks of project {project_id}"
         try:

@@ -49,6 +49,7 @@ class StudioTask:
     data: Json
     """As stored: storage addresses are not resolved."""
     predictions: tuple[PredictionRef, ...] = ()
+    """Empty as well where they were not asked for."""
 
     @property
     def model_versions(self) -> frozenset[str]:
@@ -102,8 +103,9 @@ def parse_project(item: Json) -> Project:
 
 
 def parse_task(item: Json) -> StudioTask:
-    """A task from a page of tasks with predictions."""
-    predictions = tuple(PredictionRef(entry["id"], str(entry["model_version"])) for entry in item["predictions"])
+    """A task from a page of tasks."""
+    found = item.get("predictions", ())
+    predictions = tuple(PredictionRef(entry["id"], str(entry["model_version"])) for entry in found)
     return StudioTask(item["id"], item["data"], predictions)
 
 

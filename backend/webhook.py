@@ -50,11 +50,12 @@ def _feedback(uid: str, annotations: object) -> Iterator[Feedback]:
 
 
 def _moment(value: object) -> datetime | None:
+    """The moment in UTC; None where there is none, or one that is not in UTC's calendar."""
     try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _number(value: object) -> int | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from backend.errors import StoreError, StudioAway
@@ -22,11 +24,15 @@ from backend.studio_types import Imported, Project, StudioTask
 log = logging.getLogger(__name__)
 
 SMALLEST_WRITE = 2_000
-"""Predictions; Label Studio counts the whole project anew at each write, so few large ones are cheap."""
-WRITES_PER_PROJECT = 20
-"""At most about so many writes fill a project, so that the cost of counting stays in proportion."""
-LARGEST_WRITE_BYTES = 64 * 2**20
+"""Predictions. Label Studio counts the whole project anew at each write, which costs it as much for every task of the
+project as storing a prediction, so few large writes are cheap."""
+FULL_WRITES = 2
+"""So many full writes store all that is expected, so that the cost of counting stays in proportion to its size."""
+LARGEST_WRITE_BYTES = 128 * 2**20
 """Label Studio takes 250 MiB a request."""
+WRITE_EVERY_S, SHARE_OF_TIME = 10.0, 0.05
+"""Smaller writes are made so often that the writing takes at most this share of the time: where judging is slow,
+people see predictions soon; where it is fast, Label Studio is not held up."""
 DOUBT_S = 15.0
 """After this, and 5 ms a prediction, a write whose end was not seen has been carried out or never will be."""
 DOUBT_PER_PREDICTION_S = 0.005
@@ -51,17 +57,27 @@ class WriteBack:
     jobs: JobBook
     project: Project
     fingerprint: str
+    expected: int = 0
+    """How many predictions are to come, as far as is known."""
     waiting: dict[int, Json] = field(default_factory=dict)
     """Predictions that are not sent yet, by task."""
     waiting_bytes: int = 0
     doubtful: set[int] = field(default_factory=set)
     """Tasks that are sent again after a write whose end was not seen, and so may come to have two."""
+    _wrote_s: float = field(default_factory=time.monotonic)
+    """When the last write ended, on the steady clock."""
+    _took_s: float = 0.0
+    """How long it took."""
 
     @property
-    def is_full(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to write."""
-        enough = max(SMALLEST_WRITE, self.project.task_count // WRITES_PER_PROJECT)
-        return len(self.waiting) >= enough or self.waiting_bytes >= LARGEST_WRITE_BYTES
+        if not self.waiting:
+            return False
+        enough = max(SMALLEST_WRITE, ceil(self.expected / FULL_WRITES))
+        pause_s = max(WRITE_EVERY_S, self._took_s / SHARE_OF_TIME)
+        is_full = len(self.waiting) >= enough or self.waiting_bytes >= LARGEST_WRITE_BYTES
+        return is_full or time.monotonic() - self._wrote_s > pause_s
 
     def add(self, task: int, prediction: Json) -> None:
         """Keep a prediction for the next write."""
@@ -77,12 +93,15 @@ class WriteBack:
             return Written(0)
         refused: list[tuple[int, str]] = []
         tasks = set(self.waiting)
+        began_s = time.monotonic()
         self.note(tasks)
         try:
             done = self._send(refused)
         except (StudioAway, KeyboardInterrupt):
             self.doubtful |= set(self.waiting)
             raise
+        self._wrote_s = time.monotonic()
+        self._took_s = self._wrote_s - began_s
         self.waiting, self.waiting_bytes = {}, 0
         self.settle(tasks - self.doubtful)
         return Written(done.stored, (*refused, *done.dropped))

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
 from backend.store.database import Database
 from backend.store.rows import upsert
 from backend.store.tables import FEEDBACK
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_AT_ONCE = 500
+"""Annotations that are read together; one may hold megabytes of brush strokes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,7 @@ class FeedbackBook:
             set_=new,
             where=FEEDBACK.c.updated_at <= insert.excluded.updated_at,
         )
-        with self._database.writing() as connection:
-            connection.execute(statement, rows)
+        self._write(statement, rows)
 
     def delete(self, project: str, annotations: Collection[int]) -> None:
         """Mark these as deleted, also those never heard of, which may be told of late."""
@@ -67,37 +68,53 @@ class FeedbackBook:
             set_={"deleted_at": insert.excluded.deleted_at},
             where=FEEDBACK.c.deleted_at.is_(None),
         )
+        self._write(statement, rows)
+
+    def of(self, project: str) -> Iterator[Feedback]:
+        """A project's annotations by rising number, deleted ones too; read piece by piece, as they are taken."""
+        of_project = select(FEEDBACK).where(FEEDBACK.c.project == project)
+        first = of_project.order_by(FEEDBACK.c.annotation).limit(_AT_ONCE)
+        query = first
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(query).mappings().all()
+            yield from map(_feedback, rows)
+            if len(rows) < _AT_ONCE:
+                return
+            query = first.where(FEEDBACK.c.annotation > rows[-1]["annotation"])
+
+    def _write(self, statement: Any, rows: list[dict[str, Any]]) -> None:
+        rows.sort(key=lambda row: row["annotation"])  # so that no two writers wait for each other
         with self._database.writing() as connection:
             connection.execute(statement, rows)
 
-    def of(self, project: str) -> Iterator[Feedback]:
-        """A project's annotations by rising number, deleted ones too."""
-        query = select(FEEDBACK).where(FEEDBACK.c.project == project).order_by(FEEDBACK.c.annotation)
-        with self._database.reading() as connection:
-            for row in connection.execute(query).mappings():
-                yield Feedback(
-                    row["project"],
-                    row["annotation"],
-                    row["task"],
-                    datetime.fromisoformat(row["updated_at"]),
-                    json.loads(row["payload"]),
-                    _utc(row["deleted_at"]),
-                )
+
+def _feedback(row: RowMapping) -> Feedback:
+    return Feedback(
+        row["project"],
+        row["annotation"],
+        row["task"],
+        datetime.fromisoformat(row["updated_at"]),
+        json.loads(row["payload"]),
+        _utc(row["deleted_at"]),
+    )
 
 
-def _row(entry: Feedback) -> dict[str, object]:
+def _row(entry: Feedback) -> dict[str, Any]:
     return {
         "project": entry.project,
         "task": entry.task,
         "annotation": entry.annotation,
         # one form, so that the database can compare it
         "updated_at": entry.updated_at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "payload": json.dumps(entry.payload, ensure_ascii=False, sort_keys=True),
+        "payload": json.dumps(entry.payload, sort_keys=True),  # ASCII: halves of characters cannot be stored as such
         "deleted_at": entry.deleted_at,
         "received_at": datetime.now(UTC),
     }
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """SQLite gives times back without their zone."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    """SQLite gives times back without their zone, PostgreSQL in its own."""
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

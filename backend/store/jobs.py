@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from backend.store.database import Database
-from backend.store.rows import chunks, insert_new, upsert
+from backend.store.rows import chunks, insert_new, storable, upsert
 from backend.store.tables import JOBS
 
 LONGEST_S = 3600.0
@@ -51,7 +52,7 @@ class JobBook:
         rows = [self._row(project, fingerprint, task, _OPEN, due_in_s) for task in tasks]
         if not rows:
             return frozenset()
-        with self._database.writing() as connection:
+        with self._writing(project) as connection:
             known: set[int] = set()
             for part in chunks(sorted(tasks)):
                 query = select(JOBS.c.task).where(_of(project, fingerprint), JOBS.c.task.in_(part))
@@ -66,7 +67,7 @@ class JobBook:
             return
         insert = upsert(self._database, JOBS)
         changed = {"state": insert.excluded.state, "due_at": insert.excluded.due_at}
-        with self._database.writing() as connection:
+        with self._writing(project) as connection:
             connection.execute(
                 insert.on_conflict_do_update(
                     index_elements=[JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint], set_=changed
@@ -78,17 +79,21 @@ class JobBook:
         self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float, reason: str | None = None
     ) -> None:
         """Look at these again later; with a reason, because of a failure."""
+        if not tasks:
+            return
         changed: dict[str, object] = {"due_at": self._at(due_in_s)}
         if reason is not None:
-            changed |= {"attempts": JOBS.c.attempts + 1, "reason": reason}
-        with self._database.writing() as connection:
+            changed |= {"attempts": JOBS.c.attempts + 1, "reason": storable(reason)}
+        with self._writing(project) as connection:
             for part in chunks(sorted(tasks)):
                 which = and_(_of(project, fingerprint), JOBS.c.task.in_(part))
                 connection.execute(update(JOBS).where(which).values(**changed))
 
     def settle(self, project: str, fingerprint: str, tasks: Collection[int]) -> None:
         """These are owed no more."""
-        with self._database.writing() as connection:
+        if not tasks:
+            return
+        with self._writing(project) as connection:
             for part in chunks(sorted(tasks)):
                 connection.execute(delete(JOBS).where(_of(project, fingerprint), JOBS.c.task.in_(part)))
 
@@ -96,7 +101,7 @@ class JobBook:
         """Forget the project's jobs but those of the fingerprint to keep; how many were forgotten."""
         of_project = JOBS.c.project == project
         which = of_project if keep is None else and_(of_project, JOBS.c.fingerprint != keep)
-        with self._database.writing() as connection:
+        with self._writing(project) as connection:
             return connection.execute(delete(JOBS).where(which)).rowcount
 
     def due_projects(self) -> tuple[str, ...]:
@@ -130,6 +135,9 @@ class JobBook:
         query = select(JOBS.c.project, func.count()).group_by(JOBS.c.project).order_by(JOBS.c.project)
         with self._database.reading() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
+
+    def _writing(self, project: str) -> AbstractContextManager[Connection]:
+        return self._database.writing(f"jobs-{project}")
 
     def _row(self, project: str, fingerprint: str, task: int, state: str, due_in_s: float) -> dict[str, object]:
         job = {"project": project, "fingerprint": fingerprint, "task": task}

@@ -32,6 +32,11 @@ def upsert(database: Database, table: Table) -> Any:
     return insert_postgresql(table)
 
 
+def storable(text: str) -> str:
+    """The text in a form that either database takes: without NUL and halves of characters, which are shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
 def insert_new(database: Database, table: Table) -> Any:
     """An INSERT that leaves rows alone that are there."""
     return upsert(database, table).on_conflict_do_nothing()

@@ -45,7 +45,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubts pass sooner, so that the tests do."""
     monkeypatch.setattr("backend.writeback.DOUBT_S", 2.0)
     monkeypatch.setattr("backend.delivery.ANSWER_GRACE_S", 1.0)
-    monkeypatch.setattr("backend.delivery.WRITE_EVERY_S", 1.0)
+    monkeypatch.setattr("backend.writeback.WRITE_EVERY_S", 1.0)
     monkeypatch.setattr("backend.delivery.LOOK_EVERY_S", 0.5)
     monkeypatch.setattr("backend.delivery.PAUSE_S", 0.5)
 
