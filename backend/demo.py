@@ -281,6 +281,7 @@ def _show(demo: _Demo, project: Project) -> None:
         f"Review     http://{HOST}:{demo.state.port}/projects/{project.id}/data",
         f"Login      {EMAIL}",
         f"Password   {PASSWORD}",
+        f"Judge      {demo.backend_url}/status",
         f"Logs       {home}/logs",
         "",
         "Stop with Ctrl-C; the next start goes on where you left off.",

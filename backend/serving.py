@@ -18,8 +18,9 @@ from backend.server import create_app
 from backend.settings import Settings
 
 THREADS = 16
-GRACE_S = 20
-"""How long a process that is to end waits for requests that are being answered."""
+GRACE_S = 25
+"""How long a process that is to end may take: requests are answered with what there is, the batch at hand is finished
+and what is judged is written. It is killed then, and the next one goes on from the store."""
 
 
 def make_app(settings: Settings) -> tuple[Any, Running]:
@@ -46,7 +47,6 @@ def serve(settings: Settings) -> None:
     make_service(settings).close()
     configure(settings)
     wsgi.SERVER = "vlm-judge"  # gunicorn names itself in every answer and has no setting for it
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
 
     class Log(Logger):  # type: ignore[misc]
         def setup(self, cfg: object) -> None:
@@ -58,16 +58,8 @@ def serve(settings: Settings) -> None:
         running: Running | None = None
 
         def load_config(self) -> None:
-            options: dict[str, Any] = {
-                "bind": f"{host}:{settings.port}",
-                "workers": 1,
-                "worker_class": "gthread",
-                "threads": THREADS,
-                "timeout": 0,
-                "graceful_timeout": GRACE_S,
-                "preload_app": False,
-                "proc_name": "vlm-judge",
-                "control_socket_disable": True,
+            options = {
+                **_options(settings),
                 "logger_class": Log,
                 "post_worker_init": self.listen,
                 "worker_exit": self.end,
@@ -98,6 +90,22 @@ def serve(settings: Settings) -> None:
                 self.running.stop()
 
     Application().run()
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """How gunicorn is to run, in its own words."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": THREADS,
+        "timeout": 0,
+        "graceful_timeout": GRACE_S,
+        "preload_app": False,
+        "proc_name": "vlm-judge",
+        "control_socket_disable": True,
+    }
 
 
 def refuse_unlocked_address(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from backend.errors import VlmJudgeError
@@ -18,8 +18,17 @@ MOST_PROJECT_CHARS = 64
 MOST_ACTION_CHARS = 100
 """Of what a webhook says that happened, which the log and the answer repeat."""
 
+
+def _whole(value: object) -> object:
+    """A number like 3.0 is whole in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 LabelConfigXml = Annotated[str, StringConstraints(pattern=r"\S")]
-ProjectName = Annotated[str, StringConstraints(max_length=MOST_PROJECT_CHARS)] | Annotated[int, Field(ge=0, lt=2**63)]
+ProjectName = (
+    Annotated[str, StringConstraints(max_length=MOST_PROJECT_CHARS)]
+    | Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
+)
 
 _UID = re.compile(r"[1-9][0-9]{0,17}\.[0-9]{1,12}")
 """How Label Studio names a project: number and creation time."""

@@ -6,6 +6,7 @@ import base64
 import io
 import time
 from collections.abc import Sequence
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +72,21 @@ def predictions(studio: Studio, project: Project) -> dict[int, list[str]]:
     }
 
 
-def kill_target(url: str, token: str, project: int, store: str, seconds: float, **modules: Any) -> None:
-    """Judge a project; run in a process of its own. `modules` sets constants, as `writeback__SMALLEST_WRITE`."""
+def kill_target(
+    url: str, token: str, project: int, store: str, seconds: float, began: Event, **modules: Any
+) -> None:
+    """Judge a project; run in a process of its own, which sets `began` when it judges.
+
+    `modules` sets constants, as `writeback__SMALLEST_WRITE`.
+    """
     import importlib
 
-    from backend.judge import RunOptions, judge_project
+    from backend.judge import RunOptions, Told, judge_project
 
     for name, value in modules.items():
         module, _, constant = name.partition("__")
         setattr(importlib.import_module(f"backend.{module}"), constant, value)
     service = slow_service(store, seconds)
-    judge_project(Studio(url, token), service, project, RunOptions(batch_size=4))
+    told = Told(progress=lambda done, total: began.set())
+    judge_project(Studio(url, token), service, project, RunOptions(batch_size=4), told)
     service.close()

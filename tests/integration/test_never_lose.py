@@ -196,14 +196,17 @@ def test_judging_that_is_killed_fifty_times_loses_nothing_and_stores_nothing_twi
     context.set_forkserver_preload(["backend.judge", "tests.slow_judge", "label_studio_sdk.base_client"])
     dice = random.Random(7)
     ended: list[int | None] = []
-    for _ in range(50):
+    for kill in range(50):
+        began = context.Event()
         target = context.Process(
             target=kill_target,
-            args=(label_studio.url, label_studio.token, project.id, store, 0.02),
+            args=(label_studio.url, label_studio.token, project.id, store, 0.02, began),
             kwargs={"writeback__SMALLEST_WRITE": 20, "writeback__DOUBT_S": 2.0},
         )
         target.start()
-        target.join(dice.uniform(0.4, 2.4))
+        if kill % 5:  # every fifth is killed at any moment from its start
+            began.wait(60)
+        target.join(dice.uniform(0.0, 1.2))
         target.kill()
         target.join()
         ended.append(target.exitcode)

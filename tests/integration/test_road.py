@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from tests.road import TASKS, Road, said
 
 @pytest.fixture(scope="module")
 def retrieved(road: Road) -> int:
-    """A project that was connected and judged by Label Studio's own button."""
+    """A project that was connected and judged by Label Studio's own button; what is late arrives by itself."""
     project = road.create("Road by the button", "--connect", road.backend_url)
     road.studio.retrieve_predictions(project)
+    until = time.monotonic() + 240
+    while not all(task["predictions"] for task in road.tasks(project)) and time.monotonic() < until:
+        time.sleep(0.5)
     return project
 
 
