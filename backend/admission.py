@@ -48,9 +48,14 @@ class Admission:
                 self._tasks -= tasks
 
     def _message(self) -> str:
+        most = (
+            f"{self._max_requests} requests"
+            if self.requests >= self._max_requests
+            else f"{self._max_tasks} tasks, by VLM_JUDGE_QUEUE_LIMIT"
+        )
         return (
-            f"{self.requests} requests with {self._tasks} tasks are being judged, which is as much as the backend "
-            f"takes at a time (VLM_JUDGE_QUEUE_LIMIT is {self._max_tasks} tasks); ask again later"
+            f"{self.requests} requests with {self._tasks} tasks are being judged, and the backend takes at most {most} "
+            "at a time; ask again later"
         )
 
     def _retry_after_s(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +17,7 @@ from typing import Literal
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
-from backend.errors import LabelConfigError, StoreError, VlmJudgeError
+from backend.errors import LabelConfigError, StoreError, StudioError, VlmJudgeError
 from backend.outcomes import Deadline, judge_tasks
 from backend.service import Failure, JudgeService
 from backend.store import Job, JobBook
@@ -33,10 +34,12 @@ ANSWER_GRACE_S = 5.0
 """Between a request's deadline, or its answer, and the first look whether Label Studio has stored it."""
 STORING_S = 0.05
 """For every prediction of an answer; Label Studio needs 18 ms on a slow machine to store one."""
+MOST_AT_HAND = 100_000
 AT_ONCE = 1_000
 """Tasks that are looked at together."""
 LOOK_EVERY_S = 5.0
 """For what other processes that share the store have noted."""
+_SHORTEST_S = 0.2
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 """After a failure, and at most after many."""
 MAX_ATTEMPTS = 8
@@ -56,6 +59,15 @@ class DeliveryState:
     """Predictions by project."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What is wrong with a project, and when it is tried again, on the steady clock."""
+
+    reason: str
+    pause_s: float
+    until_s: float
+
+
 class Delivery:
     """The thread, and what the server tells it. Safe to use from several threads."""
 
@@ -70,6 +82,8 @@ class Delivery:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._state: tuple[State, str] = ("idle", "")
+        self._troubled: dict[str, _Trouble] = {}
+        """Projects that could not be delivered to when that was tried last."""
 
     def start(self) -> None:
         """Start the thread; what an earlier process owed is looked at first."""
@@ -89,10 +103,15 @@ class Delivery:
     def asked(self, project: str, fingerprint: str, tasks: Collection[int], deadline_s: float) -> frozenset[int]:
         """Label Studio asks for these; which of them the answer may hold.
 
-        The others are on their way already, by an earlier answer or by our own writing, and would come twice.
+        The others are on their way already, by an earlier answer or by our own writing, and would come twice. While
+        we cannot write, an answer may hold what is due and was never sent.
         """
         try:
-            return self._jobs.owe(project, fingerprint, tasks, deadline_s + ANSWER_GRACE_S)
+            new = self._jobs.owe(project, fingerprint, tasks, deadline_s + ANSWER_GRACE_S)
+            if self._state[0] != "waiting":
+                return new
+            due = self._jobs.due(project, fingerprint, MOST_AT_HAND)
+            return new | {job.task for job in due if not job.sent and job.task in tasks}
         except StoreError as exc:
             log.error("%d predictions are not noted as owed: %s", len(tasks), exc)
             return frozenset(tasks)
@@ -118,61 +137,97 @@ class Delivery:
         return self._service.store.jobs
 
     def _run(self) -> None:
-        pause_s = PAUSE_S
         while not self._stopping.is_set():
             try:
-                next_s = self._round()
-                pause_s = PAUSE_S
-                self._state = ("idle", "")
+                problem = self._round()
             except VlmJudgeError as exc:
-                log.warning("what is owed to Label Studio waits: %s", exc)
-                self._state = ("waiting", f"{exc}; tried again every {pause_s:.0f} s")
-                next_s, pause_s = pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+                problem = str(exc)
             except Exception:
                 log.exception("what is owed to Label Studio waits for a defect of ours")
-                self._state = ("waiting", "a defect of ours; the backend's log has the details")
-                next_s = LONGEST_PAUSE_S
-            self._wake.wait(next_s)
+                problem = "a defect of ours; the backend's log has the details"
+            self._state = ("idle", "") if problem is None else ("waiting", problem)
+            self._wake.wait(self._next_s() if problem is None else LOOK_EVERY_S)
             self._wake.clear()
 
-    def _round(self) -> float:
-        """Deliver what is due; in how many seconds to look again."""
-        for project in self._jobs.due_projects():
+    def _next_s(self) -> float:
+        """When to look again."""
+        try:
+            next_s = self._jobs.next_in_s(self._service.name)
+        except StoreError:
+            return LOOK_EVERY_S
+        return LOOK_EVERY_S if next_s is None else min(max(next_s, _SHORTEST_S), LOOK_EVERY_S)
+
+    def _round(self) -> str | None:
+        """Deliver to each project some of what is due; what is wrong with one, which holds up no other.
+
+        Raises StoreError.
+        """
+        problem = None
+        self._jobs.forget_old()
+        for project in self._jobs.due_projects(self._service.name):
+            troubled = self._troubled.get(project)
+            if self._stopping.is_set():
+                break
+            if troubled and troubled.until_s > time.monotonic():
+                problem = troubled.reason
+                continue
             with self._service.store.alone(project) as mine:
-                if mine and not self._stopping.is_set():
+                if not mine:
+                    problem = f"another process writes to project {_number(project)}"
+                    continue
+                try:
                     self._deliver(project)
-        next_s = self._jobs.next_in_s()
-        return LOOK_EVERY_S if next_s is None else min(max(next_s, 0.2), LOOK_EVERY_S)
+                    self._troubled.pop(project, None)
+                except StudioError as exc:
+                    problem = str(exc)
+                    log.warning("what is owed to project %s waits: %s", _number(project), exc)
+                    pause_s = min(2 * troubled.pause_s, LONGEST_PAUSE_S) if troubled else PAUSE_S
+                    self._troubled[project] = _Trouble(problem, pause_s, time.monotonic() + pause_s)
+        return problem
 
     def _deliver(self, uid: str) -> None:
-        self._state = ("delivering", f"to project {uid.partition('.')[0]}")
+        """Deliver a part of what is due to a project, so that the others have their turn."""
+        self._state = ("delivering", f"to project {_number(uid)}")
         if self._studio is None:
             self._studio = self._sign_in()
         project, judging = self._opened(self._studio, uid)
         if project is None or judging is None:
             return
-        if outdated := self._jobs.drop(uid, keep=judging.fingerprint):
-            log.info("%d predictions of another judge are owed no more in project %d", outdated, project.id)
+        if renewed := self._jobs.renew(uid, self._service.name, judging.fingerprint):
+            log.info("%d predictions of project %d are owed under a new fingerprint", renewed, project.id)
+        jobs = self._jobs.due(uid, judging.fingerprint, AT_ONCE)
+        trouble = max((job.attempts for job in jobs), default=0)
+        part = jobs[: max(1, AT_ONCE >> (3 * trouble))]  # what keeps failing is found in smaller and smaller parts
         round_ = _Round(self._studio, self._service, self._worker, self._vitals, project, judging, self._stopping)
-        while not self._stopping.is_set() and (jobs := self._jobs.due(uid, AT_ONCE)):
-            round_.deliver(jobs)
+        try:
+            round_.deliver(part)
+        except StudioRefusal as exc:
+            tasks = [job.task for job in part]
+            self._jobs.put_off(uid, judging.fingerprint, tasks, PAUSE_S, str(exc))
+            raise
         if round_.wrote:
             self._studio.use_model_version(project.id, judging.fingerprint)
 
     def _opened(self, studio: Studio, uid: str) -> tuple[Project | None, Judging | None]:
-        """The project and how it is judged; what is owed to one that is gone, or is another's, is forgotten."""
+        """The project and how it is judged; what is owed to one that is gone, or is another's, is forgotten.
+
+        Raises StudioError where that cannot be told: what answers 404 may be something that stands before it.
+        """
         try:
-            project = studio.project(int(uid.partition(".")[0]))
+            project = studio.project(int(_number(uid)))
             if project.uid == uid:
                 return project, self._service.judging(parse_label_config(project.label_config))
             reason = f"at {studio.url} that number is another project's; does LABEL_STUDIO_URL name the right server?"
         except LabelConfigError as exc:
             reason = str(exc)
         except (StudioRefusal, ValueError) as exc:
-            if isinstance(exc, StudioRefusal) and exc.status != 404:
-                raise
+            if isinstance(exc, StudioRefusal):
+                if exc.status != 404:
+                    raise
+                studio.whoami()
             reason = str(exc)
-        log.warning("%d predictions are not delivered to project %s: %s", self._jobs.drop(uid), uid, reason)
+        dropped = self._jobs.drop(uid, self._service.name)
+        log.warning("%d predictions are not delivered to project %s: %s", dropped, uid, reason)
         return None, None
 
 
@@ -202,11 +257,10 @@ class _Round:
     def deliver(self, jobs: Collection[Job]) -> None:
         """See which are there, judge the others, and write them. Raises StudioError or StoreError."""
         by_task = {job.task: job for job in jobs}
-        there, missing = self._writes.look(tuple(by_task))
-        gone = set(by_task) - there - set(missing)
-        self._writes.settle(there | gone)
-        self._writes.doubtful |= {number for number in missing if by_task[number].sent}
-        bodies = ({"id": number, "data": missing[number].data} for number in sorted(missing))
+        _, missing = self._writes.look(set(by_task))
+        self._writes.settle(set(by_task) - missing)
+        self._writes.expected = len(missing)
+        bodies = ({"id": task.id, "data": task.data} for task in self._writes.read(missing))
         for outcome in judge_tasks(self._service, self._worker, bodies, self._judging, deadline=self._deadline):
             number = int(outcome.task["id"])
             if isinstance(outcome.result, Verdict):
@@ -238,3 +292,8 @@ class _Round:
         self._vitals.failed(failure.task, failure.reason)
         log.warning("not judged: %s", failure.reason)
         self._jobs.settle(job.project, job.fingerprint, (job.task,))
+
+
+def _number(uid: str) -> str:
+    """The number in a project's number and creation time."""
+    return uid.partition(".")[0]

@@ -7,17 +7,17 @@ run that is killed anywhere goes on from there when it is started again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Set
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
-from backend.errors import EngineError, StoreError, StudioAway, StudioError
-from backend.outcomes import IN_HAND, judge_tasks
-from backend.patience import Patience
+from backend.errors import EngineError, StoreError, StudioAway
+from backend.outcomes import IN_HAND, Deadline, judge_tasks
+from backend.patience import Patience, Stop, Stopped
 from backend.service import Failure, JudgeService
 from backend.studio import Studio
 from backend.studio_types import Json, Project, StudioTask
@@ -30,6 +30,10 @@ FIRST_PAGE_SIZE, PAGE_SIZE = 50, 500
 PATIENCE_S = 600.0
 ALONE_S = 60.0
 """How long to wait for another process that writes to the same project."""
+RETRY_PAUSES_S = (1.0, 4.0, 16.0)
+"""Before what may be judged when asked again is asked again, at the end of a pass."""
+IN_A_ROW = 32
+"""So many such failures one after the other, and something is away: it is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,63 +118,101 @@ class _Run:
     already: int = 0
     total: int = 0
     failures: dict[int, Failure] = field(default_factory=dict)
+    again: dict[int, Failure] = field(default_factory=dict)
+    """Tasks that may be judged when asked again."""
     doubtful: set[int] = field(default_factory=set)
     """Tasks that somebody may be writing just now: they come last."""
     aside: set[int] = field(default_factory=set)
     """Those of them that came along."""
+    last: int = 0
+    """The highest task that was read."""
+    left: int | None = None
+    """How many may still be judged; None without a limit."""
 
     def __enter__(self) -> _Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.writes.waiting and not (kind and issubclass(kind, StudioError)):
+        if kind and issubclass(kind, EngineError):  # anything else may come from the writing itself
             self.write()
 
     def begin(self) -> None:
         """Count what is there, and find out what may be on its way."""
-        noted = [job.task for job in self.service.store.jobs.all_of(self.project.uid, self.judging.fingerprint)]
+        noted = {job.task for job in self.service.store.jobs.all_of(self.project.uid, self.judging.fingerprint)}
         _, missing = self.patience.ask(lambda: self.writes.look(noted))
-        self.writes.settle(set(noted) - set(missing))
-        self.doubtful = set(missing)
+        self.writes.settle(noted - missing)
+        self.doubtful = missing
+        self.left = self.options.limit
         self.already = self._count_judged()
         self.total = self.patience.ask(lambda: self.studio.count(self.project.id, self.options.filters))
         left = self.total - self.already
-        self.writes.expected = left if self.options.limit is None else min(left, self.options.limit)
+        self.writes.expected = left if self.left is None else min(left, self.left)
         self.told.progress(self.already, max(self.total, self.already))
 
+    def go(self) -> None:
+        """Judge all there is, and with `watch_s` what comes, for ever. Raises Stopped, EngineError or StudioError."""
+        while True:
+            self.judge(self.todo())
+            self.finish()
+            if self.options.watch_s is None:
+                return
+            self.patience.sleep(self.options.watch_s)
+
     def judge(self, tasks: Iterator[StudioTask]) -> None:
-        """Judge these tasks and store their predictions."""
-        bodies = ({"id": task.id, "data": task.data} for task in tasks)
+        """Judge these tasks and store their predictions. Raises Stopped, EngineError or StudioError."""
+        bodies = ({"id": task.id, "data": task.data} for task in islice(tasks, self.left))
         in_hand = max(IN_HAND, 2 * self.options.batch_size)
-        for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, in_hand=in_hand):
+        deadline = Deadline(stop=self.patience.stop)
+        in_a_row, pauses = 0, self.patience.pauses()
+        for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, deadline=deadline, in_hand=in_hand):
+            if outcome.result is None:
+                break
             number = int(outcome.task["id"])
-            if isinstance(outcome.result, Verdict):
-                self.writes.add(number, self.judging.prediction(outcome.result))
-            else:
-                reason = outcome.result or Failure(str(number), f"task {number}: the judge was stopped")
-                self.fail(number, reason)
-            self.seen += 1
-            done = self.already + self.seen
-            self.told.progress(done, max(self.total, done))
+            self._note(number, outcome.result)
+            away = isinstance(outcome.result, Failure) and outcome.result.transient
+            in_a_row = in_a_row + 1 if away else 0
+            if self.worker.is_dead:
+                raise EngineError(f"{self.worker.failure}; start again, what is judged is kept")
+            if in_a_row >= IN_A_ROW and isinstance(outcome.result, Failure):
+                self.patience.wait(StudioAway(outcome.result.reason), next(pauses) or 0.0)
+                in_a_row = 0
+            elif not away:
+                pauses = self.patience.pauses()
             if self.writes.is_due:
                 self.write()
+        if self.patience.stop.is_set():
+            raise Stopped
+
+    def _note(self, number: int, result: Verdict | Failure) -> None:
+        """Keep an outcome: a prediction to be written, a failure, or one that is tried again."""
+        if isinstance(result, Failure) and result.transient:
+            self.again[number] = result
+            return
+        if isinstance(result, Verdict):
+            self.writes.add(number, self.judging.prediction(result))
+        else:
+            self.fail(number, result)
+        self.seen += 1
+        self.left = None if self.left is None else self.left - 1
+        done = self.already + self.seen
+        self.told.progress(done, max(self.total, done))
 
     def todo(self) -> Iterator[StudioTask]:
-        """The tasks that are not judged, by rising id; what is in doubt is set aside, what failed not tried again."""
+        """The tasks that are not judged, by rising id from the last one read; what is in doubt is set aside."""
         filters = (*self.options.filters, not_judged_by(self.judging.fingerprint))
-        last, size = 0, FIRST_PAGE_SIZE
+        size = FIRST_PAGE_SIZE
         while page := self.patience.ask(
-            lambda: next(self.studio.pages(self.project.id, size, filters, last, fields="data"), ())  # noqa: B023
+            lambda: next(self.studio.pages(self.project.id, size, filters, self.last, fields="data"), ())  # noqa: B023
         ):
-            last, size = page[-1].id, min(2 * size, PAGE_SIZE)
+            self.last, size = page[-1].id, min(2 * len(page), PAGE_SIZE)
             for task in page:
                 if task.id in self.doubtful:
                     self.aside.add(task.id)
-                elif task.id not in self.failures:
+                else:
                     yield task
 
     def write(self) -> None:
-        """Store what waits, as long as it takes Label Studio to come back."""
+        """Store what waits, as long as it takes Label Studio to come back. Raises StudioError or Stopped."""
         for pause_s in self.patience.pauses():
             try:
                 self._look_again()
@@ -188,21 +230,49 @@ class _Run:
             self.stored += len(there)
 
     def finish(self) -> None:
-        """Deal with what was set aside, once it can no longer be on its way, and with what may be there twice."""
+        """Deal with what was set aside, with what may be judged by now, and with what may be there twice."""
         self.write()
         if self.doubtful or self.writes.doubtful:
             self.told.said("waiting for writes whose end was not seen")
             self.patience.sleep(self.writes.doubt_s(len(self.doubtful) + len(self.writes.doubtful)))
         if self.doubtful:
             _, missing = self.patience.ask(lambda: self.writes.look(self.doubtful))
-            self.writes.settle(self.doubtful - set(missing))
+            self.writes.settle(self.doubtful - missing)
             self.already = self._count_judged() - self.stored
-            todo, self.aside, self.doubtful = self.aside & set(missing), set(), set()
-            self.judge(missing[number] for number in sorted(todo))
+            todo, self.aside, self.doubtful = self.aside & missing, set(), set()
+            self.judge(self._read(todo))
             self.write()
+        self._retry()
         self.patience.ask(self.writes.delete_all_doubles)
-        self.writes.settle(self.writes.doubtful)
+        self.writes.settle(self.writes.doubtful - self.writes.others)
         self.writes.doubtful = set()
+
+    def _retry(self) -> None:
+        """Judge again what may be judged by now; what still cannot be is a failure."""
+        for pause_s in RETRY_PAUSES_S:
+            if not self.again:
+                return
+            self.told.said(f"{len(self.again)} tasks could not be judged for now; trying them again in {pause_s:.0f} s")
+            self.patience.sleep(pause_s)
+            todo, self.again = set(self.again), {}
+            self.judge(self._read(todo))
+            self.write()
+        for number, failure in self.again.items():
+            self.fail(number, failure)
+            self.seen += 1
+        self.again = {}
+
+    def _read(self, tasks: Set[int]) -> Iterator[StudioTask]:
+        yield from self.patience.ask(lambda: list(self.writes.read(tasks)))
+
+    def break_off(self) -> None:
+        """Store what is judged, but for what may be on its way: it stays noted, and the next run looks first."""
+        for task in self.writes.doubtful & set(self.writes.waiting):
+            del self.writes.waiting[task]
+            self.seen -= 1
+        with suppress(Stopped):  # raised only where Label Studio is away, and then the next run stores it
+            self.write()
+        self.seen -= len(self.writes.waiting)
 
     def fail(self, task: int, failure: Failure) -> None:
         """Note a task that cannot be judged or stored."""
@@ -232,15 +302,16 @@ def judge_project(
     project_id: int,
     options: RunOptions | None = None,
     told: Told | None = None,
+    stop: Stop | None = None,
 ) -> JudgeRun:
     """Judge a project's tasks by rising id; what is judged when the run is broken off is stored.
 
-    KeyboardInterrupt ends it with what is judged stored; with `watch_s` nothing else does. Raises StudioError,
-    LabelConfigError, StoreError when another process keeps writing to the project, or EngineError when the model
-    cannot be loaded; what is wrong with a single task is a failure in the result.
+    It is broken off when `stop` says so; with `watch_s` by nothing else. Raises StudioError, LabelConfigError,
+    StoreError when another process keeps writing to the project, or EngineError when the model cannot be loaded or is
+    lost; what is wrong with a single task is a failure in the result.
     """
     options, told = options or RunOptions(), told or Told()
-    patience = Patience(options.patience_s, told.said)
+    patience = Patience(options.patience_s, told.said, stop or Stop())
     project = patience.ask(lambda: studio.project(project_id))
     judging = service.judging(parse_label_config(project.label_config))
     writes = WriteBack(studio, service.store.jobs, project, judging.fingerprint)
@@ -248,14 +319,16 @@ def judge_project(
         stack.enter_context(_alone(service, project, told))
         worker = stack.enter_context(running_worker(service, options.batch_size))
         run = stack.enter_context(_Run(studio, service, worker, project, judging, options, told, patience, writes))
-        run.begin()
         interrupted = False
         try:
-            _passes(run)
-        except KeyboardInterrupt:
+            run.begin()
+            run.go()
+        except Stopped:
             interrupted = True
-            run.write()
-    patience.ask(lambda: studio.use_model_version(project_id, judging.fingerprint))
+            run.break_off()
+    if run.stored or run.already:
+        with suppress(Stopped):
+            patience.ask(lambda: studio.use_model_version(project_id, judging.fingerprint))
     return run.result(interrupted=interrupted)
 
 
@@ -270,8 +343,8 @@ def preview_project(
     tasks = {task.id: task for task in islice((task for page in pages for task in page), count)}
     bodies = [{"id": task.id, "data": task.data} for task in tasks.values()]
     with running_worker(service, options.batch_size) as worker:
-        outcomes = list(judge_tasks(service, worker, bodies, judging))
-    return tuple(Preview(tasks[int(each.task["id"])], each.result) for each in outcomes if each.result is not None)
+        results = {int(each.task["id"]): each.result for each in judge_tasks(service, worker, bodies, judging)}
+    return tuple(Preview(task, result) for task in tasks.values() if (result := results[task.id]) is not None)
 
 
 @contextmanager
@@ -286,16 +359,6 @@ def running_worker(service: JudgeService, batch_size: int, vitals: VitalSigns | 
         yield worker
     finally:
         worker.stop()
-
-
-def _passes(run: _Run) -> None:
-    limit = run.options.limit
-    while True:
-        run.judge(islice(run.todo(), limit) if limit is not None else run.todo())
-        run.finish()
-        if run.options.watch_s is None:
-            return
-        time.sleep(run.options.watch_s)
 
 
 @contextmanager

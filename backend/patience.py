@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from backend.errors import StudioAway
@@ -13,6 +13,23 @@ Answer = TypeVar("Answer")
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
+GLANCE_S = 0.1
+"""How soon it is seen that the run is to end."""
+
+
+class Stop:
+    """Whether the run is to end; set by a signal's handler, so that it is no lock but a plain attribute."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def is_set(self) -> bool:
+        """Whether it is to end."""
+        return self.asked
+
+
+class Stopped(Exception):
+    """The run is to end while it waits; always caught inside the product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +37,15 @@ class Patience:
     """How long Label Studio may be away, and who is told that it is."""
 
     last_s: float
-    """After this long without an answer, the time that was spent asking included, the error is raised."""
+    """After this long without an answer the error is raised."""
     say: Callable[[str], None] = lambda text: None
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-    """Seconds from any moment on."""
+    stop: Stop = field(default_factory=Stop)
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        """What `call` answers, called again while Label Studio is away: only for what may be done twice."""
+        """What `call` answers, called again while Label Studio is away: only for what may be done twice.
+
+        Raises StudioError, or Stopped.
+        """
         for pause_s in self.pauses():
             try:
                 return call()
@@ -39,13 +57,21 @@ class Patience:
 
     def pauses(self) -> Iterator[float | None]:
         """The pauses between tries, longer and longer, and None for a last try without one."""
-        until_s, pause_s = self.clock() + self.last_s, FIRST_PAUSE_S
-        while (left_s := until_s - self.clock()) > 0:
+        left_s, pause_s = self.last_s, FIRST_PAUSE_S
+        while left_s > 0:
             yield min(pause_s, left_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            left_s, pause_s = left_s - pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
         yield None
 
-    def wait(self, why: StudioAway, pause_s: float) -> None:
-        """Say what is the matter, and pause."""
+    def wait(self, why: Exception, pause_s: float) -> None:
+        """Say what is the matter, and pause. Raises Stopped."""
         self.say(f"{why}; trying again in {pause_s:.0f} s")
         self.sleep(pause_s)
+
+    def sleep(self, seconds: float) -> None:
+        """Pause. Raises Stopped."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if self.stop.is_set():
+                raise Stopped
+            time.sleep(min(left_s, GLANCE_S))

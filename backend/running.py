@@ -18,7 +18,7 @@ from backend.status import DeliveryStatus, EngineState, ProjectStatus, StatusVie
 from backend.vitals import VitalSigns
 from backend.worker import Worker
 
-REQUESTS = 12
+REQUESTS = 48
 """Prediction requests at a time; the server has more threads than that, so that it always answers `/health`."""
 
 NOT_SET_UP = (

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import socket
+import sys
+import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -17,7 +21,10 @@ from backend.running import Running, make_running
 from backend.server import create_app
 from backend.settings import Settings
 
-THREADS = 16
+log = logging.getLogger(__name__)
+
+THREADS = 64
+AWAY_S = 5
 GRACE_S = 25
 """How long a process that is to end may take: requests are answered with what there is, the batch at hand is finished
 and what is judged is written. It is killed then, and the next one goes on from the store."""
@@ -29,6 +36,32 @@ def make_app(settings: Settings) -> tuple[Any, Running]:
     running = make_running(settings, on_dead=end_this_process)
     running.start()
     return create_app(running), running
+
+
+def make_app_again(settings: Settings) -> tuple[Any, Running]:
+    """The same, in a process after the first, for which the settings were right: what is away now comes back."""
+    while True:
+        try:
+            return make_app(settings)
+        except SettingsError as exc:
+            log.error("cannot serve just now, and try again in %d s: %s", AWAY_S, exc)
+            time.sleep(AWAY_S)
+
+
+def drain_on_sigterm(running: Running) -> None:
+    """Let SIGTERM first have the open requests answered with what there is; then come those who listened before."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    theirs = signal.getsignal(signal.SIGTERM)
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        running.drain()
+        if callable(theirs):
+            theirs(number, frame)
+        elif theirs == signal.SIG_DFL:
+            sys.exit(0)
+
+    signal.signal(signal.SIGTERM, drain)
 
 
 def end_this_process() -> None:
@@ -69,20 +102,13 @@ def serve(settings: Settings) -> None:
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            app, self.running = make_app(settings)
+            app, self.running = make_app_again(settings)
             return app
 
         def listen(self, worker: object) -> None:
-            """Let SIGTERM first have the open requests answered with what there is; gunicorn waits for them."""
-            theirs = signal.getsignal(signal.SIGTERM)
-
-            def drain(number: int, frame: FrameType | None) -> None:
-                if self.running is not None:
-                    self.running.drain()
-                if callable(theirs):
-                    theirs(number, frame)
-
-            signal.signal(signal.SIGTERM, drain)
+            """Gunicorn calls this in the serving process when its signals are set."""
+            if self.running is not None:
+                drain_on_sigterm(self.running)
 
         def end(self, arbiter: object, worker: object) -> None:
             """Gunicorn calls this in the serving process when it exits."""

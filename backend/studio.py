@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -124,13 +124,13 @@ class Studio(StudioConnections):
         found = self._page(project_id, 1, query, "data")
         return int(found["total"])
 
-    def tasks(self, project_id: int, ids: Sequence[int]) -> tuple[StudioTask, ...]:
-        """Those of these tasks that are in the project, by rising id."""
-        found: list[StudioTask] = []
+    def tasks(
+        self, project_id: int, ids: Collection[int], fields: Fields = "predictions"
+    ) -> Iterator[tuple[StudioTask, ...]]:
+        """Those of these tasks that are in the project, by rising id, some at a time."""
         for chunk in _chunks(sorted(ids), TASKS_BY_ID):
             chosen = ({"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chunk},)
-            found += [task for page in self.pages(project_id, TASKS_BY_ID, chosen) for task in page]
-        return tuple(found)
+            yield from self.pages(project_id, TASKS_BY_ID, chosen, fields=fields)
 
     def annotated_tasks(
         self, project_id: int, page_size: int = 100, *, only_annotated: bool = False

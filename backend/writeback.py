@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -19,7 +19,7 @@ from backend.errors import StoreError, StudioAway
 from backend.store import JobBook
 from backend.studio import Studio
 from backend.studio_access import StudioRefusal
-from backend.studio_types import Imported, Project, StudioTask
+from backend.studio_types import Project, StudioTask
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ people see predictions soon; where it is fast, Label Studio is not held up."""
 DOUBT_S = 15.0
 """After this, and 5 ms a prediction, a write whose end was not seen has been carried out or never will be."""
 DOUBT_PER_PREDICTION_S = 0.005
+
+_ABOUT_THE_BODY = (400, 413, 422)
+"""Statuses by which a server refuses what it was sent, and not who sent it."""
 
 Json = Mapping[str, Any]
 
@@ -64,6 +67,8 @@ class WriteBack:
     waiting_bytes: int = 0
     doubtful: set[int] = field(default_factory=set)
     """Tasks that are sent again after a write whose end was not seen, and so may come to have two."""
+    others: set[int] = field(default_factory=set)
+    """Those of them that somebody else owes, who will look at them again."""
     _wrote_s: float = field(default_factory=time.monotonic)
     """When the last write ended, on the steady clock."""
     _took_s: float = 0.0
@@ -87,7 +92,8 @@ class WriteBack:
     def write(self) -> Written:
         """Send what waits. Raises StudioError; what was not seen to be stored then waits still, and is in doubt.
 
-        What is in doubt stays noted after it has been written, so that `look` sees whether it came twice.
+        What is in doubt, or was noted by somebody before, stays noted after it has been written, so that it is looked
+        at once more whether it came twice.
         """
         if not self.waiting:
             return Written(0)
@@ -96,28 +102,35 @@ class WriteBack:
         began_s = time.monotonic()
         self.note(tasks)
         try:
-            done = self._send(refused)
-        except (StudioAway, KeyboardInterrupt):
+            stored = self._send(list(self.waiting.values()), refused)
+        except StudioAway:
             self.doubtful |= set(self.waiting)
             raise
         self._wrote_s = time.monotonic()
         self._took_s = self._wrote_s - began_s
         self.waiting, self.waiting_bytes = {}, 0
-        self.settle(tasks - self.doubtful)
-        return Written(done.stored, (*refused, *done.dropped))
+        self.settle((tasks - self.doubtful) | {task for task, _ in refused})
+        return Written(stored, tuple(refused))
 
-    def look(self, tasks: Collection[int]) -> tuple[set[int], dict[int, StudioTask]]:
-        """Which of these have a prediction of the fingerprint, and those that are there without; doubles are deleted.
+    def look(self, tasks: Collection[int]) -> tuple[set[int], set[int]]:
+        """Which of these have a prediction of the fingerprint, and which are there without; doubles are deleted.
 
         Raises StudioError.
         """
-        found = self.studio.tasks(self.project.id, tuple(tasks))
-        for task in found:
-            self._delete_doubles(task)
-        there = {task.id for task in found if self.fingerprint in task.model_versions}
+        there: set[int] = set()
+        missing: set[int] = set()
+        for page in self.studio.tasks(self.project.id, tasks):
+            for task in page:
+                self._delete_doubles(task)
+                (there if self.fingerprint in task.model_versions else missing).add(task.id)
         for number in there & set(self.waiting):
             del self.waiting[number]
-        return there, {task.id: task for task in found if task.id not in there}
+        return there, missing
+
+    def read(self, tasks: Collection[int]) -> Iterator[StudioTask]:
+        """These tasks with their data, as far as they are in the project. Raises StudioError."""
+        for page in self.studio.tasks(self.project.id, tasks, "data"):
+            yield from page
 
     def delete_all_doubles(self) -> int:
         """Look for tasks with several predictions of the fingerprint, and leave them the first; how many were deleted.
@@ -134,9 +147,12 @@ class WriteBack:
     def note(self, tasks: Collection[int]) -> None:
         """Note that these are being written. A store that cannot be written makes it less safe, but is no hindrance."""
         try:
-            self.jobs.sending(self.project.uid, self.fingerprint, tasks, self.doubt_s(len(tasks)))
+            known = self.jobs.sending(self.project.uid, self.fingerprint, tasks, self.doubt_s(len(tasks)))
         except StoreError as exc:
             log.warning("a write of %d predictions is not noted: %s", len(tasks), exc)
+            return
+        self.doubtful |= set(known)
+        self.others |= {task for task, was_sent in known.items() if not was_sent}
 
     def settle(self, tasks: Collection[int]) -> None:
         """These are known to be there, or never will be."""
@@ -150,29 +166,40 @@ class WriteBack:
         """How long a write of so many predictions may go on after we lost sight of it."""
         return DOUBT_S + DOUBT_PER_PREDICTION_S * count
 
-    def _send(self, refused: list[tuple[int, str]]) -> Imported:
-        """One write; where Label Studio refuses all because of some, another without those, which join the list."""
-        try:
-            return self.studio.import_predictions(self.project.id, list(self.waiting.values()))
-        except StudioRefusal as exc:
-            if exc.status != 400:
-                raise
-            refused += self._refused(exc)
-            return self.studio.import_predictions(self.project.id, list(self.waiting.values()))
+    def _send(self, predictions: list[Json], refused: list[tuple[int, str]]) -> int:
+        """Write these; how many were stored, and on the list those that Label Studio does not take.
 
-    def _refused(self, refusal: StudioRefusal) -> list[tuple[int, str]]:
-        """Take those out of `waiting` for which Label Studio refuses the whole write; it raises where there are none.
-
-        Tasks that were deleted meanwhile, and predictions that do not fit the label config.
+        Some servers refuse all because of one: tasks that were deleted meanwhile and predictions that do not fit the
+        label config are left out then; where that is not it, each half is tried by itself.
         """
-        alive = {task.id for task in self.studio.tasks(self.project.id, tuple(self.waiting))}
-        refused = [(task, "it was deleted meanwhile") for task in self.waiting if task not in alive]
-        refused += self.studio.misfits(self.project.id, [self.waiting[task] for task in sorted(alive)])
-        if not refused:
-            raise refusal
-        for task, _ in refused:
-            del self.waiting[task]
-        return refused
+        if not predictions:
+            return 0
+        try:
+            done = self.studio.import_predictions(self.project.id, predictions)
+        except StudioRefusal as exc:
+            if isinstance(exc, StudioAway) or exc.status not in _ABOUT_THE_BODY:
+                raise
+            return self._send_without(exc, predictions, refused)
+        refused += done.dropped
+        return done.stored
+
+    def _send_without(self, refusal: StudioRefusal, predictions: list[Json], refused: list[tuple[int, str]]) -> int:
+        wrong = dict(self._wrong(predictions)) if refusal.status == 400 else {}
+        refused += wrong.items()
+        if wrong:
+            return self._send([item for item in predictions if item["task"] not in wrong], refused)
+        if len(predictions) == 1:
+            refused.append((predictions[0]["task"], refusal.detail))
+            return 0
+        half = len(predictions) // 2
+        return self._send(predictions[:half], refused) + self._send(predictions[half:], refused)
+
+    def _wrong(self, predictions: list[Json]) -> Iterator[tuple[int, str]]:
+        """Tasks that were deleted meanwhile, and predictions that do not fit the label config."""
+        numbers = [item["task"] for item in predictions]
+        alive = {task.id for page in self.studio.tasks(self.project.id, numbers, "data") for task in page}
+        yield from ((number, "it was deleted meanwhile") for number in numbers if number not in alive)
+        yield from self.studio.misfits(self.project.id, [item for item in predictions if item["task"] in alive])
 
     def _delete_doubles(self, task: StudioTask) -> int:
         numbers = sorted(entry.id for entry in task.predictions if entry.model_version == self.fingerprint)

@@ -1,4 +1,4 @@
-"""The WSGI entry point for a server of your own: `gunicorn --workers 1 --threads 16 backend.wsgi:app`.
+"""The WSGI entry point for a server of your own: `gunicorn --workers 1 --threads 64 backend.wsgi:app`.
 
 One worker process: the model is loaded once, in that process. This is the only module that does
 something when imported.
@@ -8,7 +8,7 @@ import atexit
 import sys
 
 from backend.errors import VlmJudgeError
-from backend.serving import make_app
+from backend.serving import drain_on_sigterm, make_app
 from backend.settings import load_settings
 
 _GUNICORN_APP_LOAD_ERROR = 4
@@ -19,4 +19,5 @@ try:
 except VlmJudgeError as exc:
     sys.stderr.write(f"Error: {exc}\n")
     sys.exit(_GUNICORN_APP_LOAD_ERROR)
+drain_on_sigterm(_running)
 atexit.register(_running.stop)

@@ -23,6 +23,8 @@ class FaultProxy:
         self.fault: Fault = "none"
         self.only_writes = False
         """Whether only predictions that are imported meet the fault."""
+        self.only = ""
+        """Only requests whose path holds this meet the fault."""
         self.slow_s = 3.0
         self.times: int | None = None
         """How often the fault is still met; None is always."""
@@ -48,7 +50,8 @@ class FaultProxy:
     def fault_of(self, path: str) -> Fault:
         with self._lock:
             self.asked += 1
-            if self.fault == "none" or (self.only_writes and "import/predictions" not in path) or self.times == 0:
+            named = "import/predictions" if self.only_writes else self.only
+            if self.fault == "none" or named not in path or self.times == 0:
                 return "none"
             self.met += 1
             if self.times is not None:

@@ -32,6 +32,7 @@ class Road:
         """Run `vlm-judge` as a user does."""
         done = subprocess.run(
             [sys.executable, "-m", "backend.cli", *arguments],
+            cwd=self.home,
             env=self.environment("commands.sqlite"),
             capture_output=True,
             text=True,

@@ -18,6 +18,7 @@ from backend.settings import load_settings
 
 if TYPE_CHECKING:
     from backend.judge import Preview
+    from backend.patience import Stop
 
 SHOWN_FAILURES = 20
 WATCH_S = 10.0
@@ -82,10 +83,9 @@ def judge(
             click.echo(_preview(shown))
         return
     failures = FailureFile(failures_file or Path(f"vlm-judge-failures-{project_id}.jsonl"))
-    with progress_bar("Judging") as bar, _terminate_interrupts():
-        run = judge_project(
-            studio, service, project_id, asked, Told(bar, failures.add, lambda text: click.echo(text, err=True))
-        )
+    with progress_bar("Judging") as bar, _signals_stop() as stop:
+        told = Told(bar, failures.add, lambda text: click.echo(text, err=True))
+        run = judge_project(studio, service, project_id, asked, told, stop)
     for failure in run.failures[:SHOWN_FAILURES]:
         click.echo(f"not judged: {failure.reason}", err=True)
     if failures.count:
@@ -95,17 +95,26 @@ def judge(
 
 
 @contextmanager
-def _terminate_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: what is judged is stored."""
+def _signals_stop() -> Iterator[Stop]:
+    """Let Ctrl-C and SIGTERM end the run with what is judged stored, and a second one end it at once.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    The handler only sets an attribute: an exception could come in the middle of a write.
+    """
+    from backend.patience import Stop
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _preview(shown: Preview) -> str:

@@ -15,6 +15,10 @@ Script = Callable[[JudgeRequest, Question], Answer]
 Author = Callable[[WriteRequest], Reply]
 
 
+REMEMBERED = 10_000
+"""Of what it was asked, with the pictures."""
+
+
 def by_hash(request: JudgeRequest, question: Question) -> Answer:
     """Probabilities that follow from a hash of the texts and the question: stable, varied, and without meaning.
 
@@ -59,9 +63,11 @@ class ScriptedEngine:
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """The script's answers."""
         self.asked += requests
+        del self.asked[:-REMEMBERED]
         return [tuple(self._script(request, question) for question in request.questions) for request in requests]
 
     def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
         """The author's replies."""
         self.wrote += requests
+        del self.wrote[:-REMEMBERED]
         return [self._author(request) for request in requests]

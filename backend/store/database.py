@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 HEAD = "0002"
 """The newest migration; a test holds it against the scripts. Alembic is imported only where something is to do."""
 
-BUSY_TIMEOUT_S = 30
-"""How long a write waits for another's. Who does nothing for twice as long in the middle of one is taken for dead."""
+BUSY_TIMEOUT_S = 5
+"""How long a write waits for another's, which takes milliseconds; a request must be answered in time all the same. Who
+does nothing for twice as long in the middle of one is taken for dead."""
 CONNECTIONS = 40
 """More than there are threads, so that none waits for another's connection."""
 _REACH = {

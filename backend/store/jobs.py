@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
@@ -19,6 +20,8 @@ from backend.store.tables import JOBS
 
 LONGEST_S = 3600.0
 """No job is put off for longer; one that seems to be was written before the clock was set back, and is due."""
+FORGOTTEN_S = 7 * 86_400.0
+"""A job that nobody could settle for so long is forgotten: its judge is gone."""
 
 _OPEN, _SENT = "open", "sent"
 
@@ -32,7 +35,7 @@ class Job:
     task: int
     fingerprint: str
     sent: bool
-    """Whether a write of it began and its end is not known: it may be there already, or be there in a moment."""
+    """Whether a write of it began and it has not been seen since: it may be there already, or be there in a moment."""
     attempts: int
     """How often it was put off because of a failure."""
     reason: str | None
@@ -42,38 +45,43 @@ class Job:
 class JobBook:
     """The jobs. Every method raises StoreError. Times to wait are in seconds from now."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970; it may jump."""
+    def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
+        """`clock` gives seconds since 1970 and may jump; None is the database's own, or this machine's for SQLite."""
         self._database = database
         self._clock = clock
 
     def owe(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> frozenset[int]:
         """Note that these are owed; the tasks for which that was not known before. Those keep their time."""
-        rows = [self._row(project, fingerprint, task, _OPEN, due_in_s) for task in tasks]
-        if not rows:
+        if not tasks:
             return frozenset()
         with self._writing(project) as connection:
-            known: set[int] = set()
-            for part in chunks(sorted(tasks)):
-                query = select(JOBS.c.task).where(_of(project, fingerprint), JOBS.c.task.in_(part))
-                known |= set(connection.execute(query).scalars())
+            known = self._known(connection, project, fingerprint, tasks)
+            now = self._now(connection)
+            rows = [_row(project, fingerprint, task, _OPEN, _later(now, due_in_s), now) for task in tasks]
             connection.execute(insert_new(self._database, JOBS), rows)
-        return frozenset(tasks) - known
+        return frozenset(tasks) - set(known)
 
-    def sending(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> None:
-        """Note that a write of these begins now."""
-        rows = [self._row(project, fingerprint, task, _SENT, due_in_s) for task in tasks]
-        if not rows:
-            return
+    def sending(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> dict[int, bool]:
+        """Note that a write of these begins now; those that were noted before, and whether as sent.
+
+        Those may come twice, by a write or an answer that is under way. They are due when that has had as long again
+        as it took so far.
+        """
+        if not tasks:
+            return {}
         insert = upsert(self._database, JOBS)
         changed = {"state": insert.excluded.state, "due_at": insert.excluded.due_at}
+        which = [JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint]
         with self._writing(project) as connection:
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint], set_=changed
-                ),
-                rows,
-            )
+            known = self._known(connection, project, fingerprint, tasks)
+            now = self._now(connection)
+            rows = []
+            for task in tasks:
+                age_s = now - known[task].created_at if task in known else 0.0
+                due_at = _later(now, max(due_in_s, min(age_s, LONGEST_S)))
+                rows.append(_row(project, fingerprint, task, _SENT, due_at, now))
+            connection.execute(insert.on_conflict_do_update(index_elements=which, set_=changed), rows)
+        return {task: row.state == _SENT for task, row in known.items()}
 
     def put_off(
         self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float, reason: str | None = None
@@ -81,10 +89,10 @@ class JobBook:
         """Look at these again later; with a reason, because of a failure."""
         if not tasks:
             return
-        changed: dict[str, object] = {"due_at": self._at(due_in_s)}
-        if reason is not None:
-            changed |= {"attempts": JOBS.c.attempts + 1, "reason": storable(reason)}
         with self._writing(project) as connection:
+            changed: dict[str, object] = {"due_at": _later(self._now(connection), due_in_s)}
+            if reason is not None:
+                changed |= {"attempts": JOBS.c.attempts + 1, "reason": storable(reason)}
             for part in chunks(sorted(tasks)):
                 which = and_(_of(project, fingerprint), JOBS.c.task.in_(part))
                 connection.execute(update(JOBS).where(which).values(**changed))
@@ -97,38 +105,58 @@ class JobBook:
             for part in chunks(sorted(tasks)):
                 connection.execute(delete(JOBS).where(_of(project, fingerprint), JOBS.c.task.in_(part)))
 
-    def drop(self, project: str, *, keep: str | None = None) -> int:
-        """Forget the project's jobs but those of the fingerprint to keep; how many were forgotten."""
-        of_project = JOBS.c.project == project
-        which = of_project if keep is None else and_(of_project, JOBS.c.fingerprint != keep)
+    def drop(self, project: str, judge: str) -> int:
+        """Forget everything that a judge owes to a project; how much that was."""
         with self._writing(project) as connection:
-            return connection.execute(delete(JOBS).where(which)).rowcount
+            return connection.execute(delete(JOBS).where(JOBS.c.project == project, _by(judge))).rowcount
 
-    def due_projects(self) -> tuple[str, ...]:
-        """The projects that have something due, the longest due first."""
-        query = select(JOBS.c.project).where(self._due()).group_by(JOBS.c.project).order_by(func.min(JOBS.c.due_at))
+    def renew(self, project: str, judge: str, fingerprint: str) -> int:
+        """Owe under this fingerprint what the judge owes under others, of another label config or rubric; how much."""
+        old = and_(JOBS.c.project == project, _by(judge), JOBS.c.fingerprint != fingerprint)
+        with self._writing(project) as connection:
+            now = self._now(connection)
+            tasks = set(connection.execute(select(JOBS.c.task).where(old)).scalars())
+            connection.execute(delete(JOBS).where(old))
+            if tasks:
+                rows = [_row(project, fingerprint, task, _OPEN, now, now) for task in tasks]
+                connection.execute(insert_new(self._database, JOBS), rows)
+        return len(tasks)
+
+    def forget_old(self) -> int:
+        """Forget what nobody could settle for a week; how much that was."""
+        with self._database.writing("jobs") as connection:
+            old = JOBS.c.created_at < self._now(connection) - FORGOTTEN_S
+            return connection.execute(delete(JOBS).where(old)).rowcount
+
+    def due_projects(self, judge: str) -> tuple[str, ...]:
+        """The projects to which a judge owes something that is due, the longest due first."""
         with self._database.reading() as connection:
+            which = and_(_by(judge), _is_due(self._now(connection)))
+            query = select(JOBS.c.project).where(which).group_by(JOBS.c.project).order_by(func.min(JOBS.c.due_at))
             return tuple(connection.execute(query).scalars())
 
-    def due(self, project: str, limit: int) -> tuple[Job, ...]:
-        """What is due of a project, by rising task."""
-        query = select(JOBS).where(JOBS.c.project == project, self._due()).order_by(JOBS.c.task).limit(limit)
+    def due(self, project: str, fingerprint: str, limit: int) -> tuple[Job, ...]:
+        """What is due of a project, what failed least first, then by rising task."""
         with self._database.reading() as connection:
-            return tuple(_job(row) for row in connection.execute(query))
+            which = and_(_of(project, fingerprint), _is_due(self._now(connection)))
+            query = select(JOBS).where(which).order_by(JOBS.c.attempts, JOBS.c.task).limit(limit)
+            return tuple(_job(row) for row in connection.execute(query).mappings())
 
     def all_of(self, project: str, fingerprint: str) -> tuple[Job, ...]:
         """Everything owed to a project under a fingerprint, by rising task."""
         query = select(JOBS).where(_of(project, fingerprint)).order_by(JOBS.c.task)
         with self._database.reading() as connection:
-            return tuple(_job(row) for row in connection.execute(query))
+            return tuple(_job(row) for row in connection.execute(query).mappings())
 
-    def next_in_s(self) -> float | None:
-        """When the next one is due; None when nothing is owed, 0 when one is due now."""
+    def next_in_s(self, judge: str) -> float | None:
+        """When the next one of a judge is due; None when nothing is owed, 0 when one is due now."""
         with self._database.reading() as connection:
-            if connection.execute(select(func.count()).select_from(JOBS).where(self._due())).scalar():
+            now = self._now(connection)
+            due = select(func.count()).select_from(JOBS).where(_by(judge), _is_due(now))
+            if connection.execute(due).scalar():
                 return 0.0
-            first = connection.execute(select(func.min(JOBS.c.due_at))).scalar()
-        return None if first is None else max(0.0, float(first) - self._clock())
+            first = connection.execute(select(func.min(JOBS.c.due_at)).where(_by(judge))).scalar()
+        return None if first is None else max(0.0, float(first) - now)
 
     def counts(self) -> dict[str, int]:
         """How many are owed, by project."""
@@ -136,32 +164,51 @@ class JobBook:
         with self._database.reading() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
+    def _known(self, connection: Connection, project: str, fingerprint: str, tasks: Collection[int]) -> dict[int, Any]:
+        """The state and time of those that are noted."""
+        known: dict[int, Any] = {}
+        for part in chunks(sorted(tasks)):
+            which = and_(_of(project, fingerprint), JOBS.c.task.in_(part))
+            for row in connection.execute(select(JOBS.c.task, JOBS.c.state, JOBS.c.created_at).where(which)):
+                known[row.task] = row
+        return known
+
     def _writing(self, project: str) -> AbstractContextManager[Connection]:
         return self._database.writing(f"jobs-{project}")
 
-    def _row(self, project: str, fingerprint: str, task: int, state: str, due_in_s: float) -> dict[str, object]:
-        job = {"project": project, "fingerprint": fingerprint, "task": task}
-        return {**job, "state": state, "due_at": self._at(due_in_s), "attempts": 0, "reason": None}
+    def _now(self, connection: Connection) -> float:
+        """Seconds since 1970: on PostgreSQL by its clock, which all that share it see alike."""
+        if self._clock is not None:
+            return self._clock()
+        if self._database.is_sqlite:
+            return time.time()
+        return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
 
-    def _at(self, due_in_s: float) -> float:
-        return self._clock() + min(due_in_s, LONGEST_S)
 
-    def _due(self) -> ColumnElement[bool]:
-        now = self._clock()
-        return or_(JOBS.c.due_at <= now, JOBS.c.due_at > now + 2 * LONGEST_S)
+def _row(project: str, fingerprint: str, task: int, state: str, due_at: float, created_at: float) -> dict[str, object]:
+    job = {"project": project, "fingerprint": fingerprint, "task": task, "state": state}
+    return {**job, "due_at": due_at, "attempts": 0, "reason": None, "created_at": created_at}
+
+
+def _later(now: float, due_in_s: float) -> float:
+    return now + min(due_in_s, LONGEST_S)
+
+
+def _is_due(now: float) -> ColumnElement[bool]:
+    return or_(JOBS.c.due_at <= now, JOBS.c.due_at > now + 2 * LONGEST_S)
 
 
 def _of(project: str, fingerprint: str) -> ColumnElement[bool]:
     return and_(JOBS.c.project == project, JOBS.c.fingerprint == fingerprint)
 
 
-def _job(row: object) -> Job:
-    found = row._mapping  # type: ignore[attr-defined]
-    return Job(
-        found["project"],
-        found["task"],
-        found["fingerprint"],
-        found["state"] == _SENT,
-        found["attempts"],
-        found["reason"],
+def _by(judge: str) -> ColumnElement[bool]:
+    """Of a judge by its name, with which its fingerprints begin; 12 hex digits follow."""
+    return and_(
+        JOBS.c.fingerprint.startswith(f"{judge}-", autoescape=True),
+        func.length(JOBS.c.fingerprint) == len(judge) + 13,
     )
+
+
+def _job(row: Any) -> Job:
+    return Job(row["project"], row["task"], row["fingerprint"], row["state"] == _SENT, row["attempts"], row["reason"])

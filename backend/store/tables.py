@@ -30,6 +30,7 @@ JOBS = Table(
     Column("due_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text),
+    Column("created_at", Float, nullable=False),
     Unique("project", "task", "fingerprint", name="uq_jobs_project_task_fingerprint"),
     Index("ix_jobs_due_at", "due_at"),
 )

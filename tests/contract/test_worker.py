@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +96,14 @@ def samples(service: JudgeService, *captions: str) -> list[Prepared]:
     return [item for item in prepared if isinstance(item, Prepared)]
 
 
+def offered(worker: Worker, items: list[Prepared], lane: object = None) -> list[Future[Verdict | Failure]]:
+    futures = [worker.offer(item, lane) for item in items]
+    assert None not in futures
+    return [future for future in futures if future is not None]
+
+
 def judged(worker: Worker, items: list[Prepared]) -> list[Verdict | Failure]:
-    return [future.result(timeout=10) for future in [worker.submit(item) for item in items]]
+    return [future.result(timeout=10) for future in offered(worker, items)]
 
 
 def test_an_engine_that_cannot_be_loaded_fails_every_sample_with_the_reason(tmp_path: Path) -> None:
@@ -130,7 +139,7 @@ def test_an_engine_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pyt
 def test_a_bad_sample_fails_alone(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    futures = [worker.submit(item) for item in samples(service, "A dog.", "poison", "A cat.")]
+    futures = offered(worker, samples(service, "A dog.", "poison", "A cat."))
     engine.gate.set()
     results = [future.result(timeout=10) for future in futures]
     assert results[1] == Failure("1", "task 1: the model cannot read this one", transient=True)
@@ -172,8 +181,8 @@ def test_a_dead_engine_ends_the_process_and_the_samples_are_to_be_asked_again(tm
 def test_what_is_being_judged_is_not_queued_again(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    [first] = [worker.submit(item) for item in samples(service, "A dog.")]
-    [again] = [worker.submit(item) for item in samples(service, "A dog.")]
+    [first] = offered(worker, samples(service, "A dog."))
+    [again] = offered(worker, samples(service, "A dog."))
     assert first is again
     engine.gate.set()
     first.result(timeout=10)
@@ -182,7 +191,7 @@ def test_what_is_being_judged_is_not_queued_again(picky: tuple[Picky, JudgeServi
 def test_a_defect_fails_its_own_sample_alone(picky: tuple[Picky, JudgeService, Worker]) -> None:
     engine, service, worker = picky
     engine.gate.clear()
-    futures = [worker.submit(item) for item in samples(service, "A dog.", "defect", "A cat.")]
+    futures = offered(worker, samples(service, "A dog.", "defect", "A cat."))
     engine.gate.set()
     results = [future.result(timeout=10) for future in futures]
     reason = "the judge failed (IndexError); the backend's log has the details"
@@ -190,35 +199,98 @@ def test_a_defect_fails_its_own_sample_alone(picky: tuple[Picky, JudgeService, W
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
 
 
-def test_who_finds_the_queue_full_of_pictures_waits_and_stopping_lets_everybody_go(tmp_path: Path) -> None:
+def test_the_queue_is_bounded_in_bytes_and_stopping_lets_everybody_go(tmp_path: Path) -> None:
     engine = Picky()
     engine.gate.clear()
-    service, worker = running(engine, tmp_path, max_waiting_bytes=2 * 4 * 4 * 3)
+    service, worker = running(engine, tmp_path, max_waiting_bytes=2 * 4 * 4 * 4)
     worker.wait_until_loaded()
-    items = samples(service, *(f"Dog {number}." for number in range(12)))
-    first = worker.submit(items[0])
+    items = samples(service, *(f"Dog {number}." for number in range(4)))
+    [first] = offered(worker, items[:1])
     until = time.monotonic() + 5
     while worker.waiting and time.monotonic() < until:
         time.sleep(0.01)
-    futures = []
-    thread = threading.Thread(target=lambda: futures.extend(worker.submit(item) for item in items[1:]))
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive()
-    assert (worker.waiting, worker.waiting_bytes) == (2, 96)
-    engine.gate.set()
-    thread.join(10)
-    assert isinstance(first.result(timeout=10), Verdict)
-    assert all(isinstance(future.result(timeout=10), Verdict) for future in futures)
-    engine.gate.clear()
-    blocked = [worker.submit(item) for item in samples(service, "Cat 1.")]
-    waiting = [worker.submit(item) for item in samples(service, "Cat 2.", "Cat 3.")]
+    waiting = offered(worker, items[1:3])
+    assert worker.offer(items[3]) is None
+    assert (worker.waiting, worker.waiting_bytes) == (2, 128)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     time.sleep(0.1)
     engine.gate.set()
     stopping.join(10)
-    assert isinstance(blocked[0].result(timeout=10), Verdict)
+    assert isinstance(first.result(timeout=10), Verdict)
     assert all(future.cancelled() for future in waiting)
-    assert worker.submit(items[0]).cancelled()
+    late = worker.offer(items[3])
+    assert late is not None
+    assert late.cancelled()
+    service.close()
+
+
+def test_one_with_few_samples_does_not_wait_behind_one_with_many(picky: tuple[Picky, JudgeService, Worker]) -> None:
+    engine, service, worker = picky
+    engine.gate.clear()
+    offered(worker, samples(service, "The first."))
+    until = time.monotonic() + 5
+    while worker.waiting and time.monotonic() < until:
+        time.sleep(0.01)
+    many = offered(worker, samples(service, *(f"Dog {number}." for number in range(12))), "many")
+    [one] = offered(worker, samples(service, "A cat."), "few")
+    order: list[str] = []
+    one.add_done_callback(lambda _: order.append("few"))
+    for future in many:
+        future.add_done_callback(lambda _: order.append("many"))
+    engine.gate.set()
+    for future in (one, *many):
+        future.result(timeout=10)
+    assert order[:4] == ["many", "few", "many", "many"], "the first batch of four takes turns"
+
+
+def test_pictures_go_when_they_have_been_judged(picky: tuple[Picky, JudgeService, Worker]) -> None:
+    engine, service, worker = picky
+    items = samples(service, "A dog.")
+    picture = weakref.ref(items[0].images[0])
+    futures = offered(worker, items)
+    items.clear()
+    assert isinstance(futures[0].result(timeout=10), Verdict)
+    engine.asked.clear()  # this engine remembers what it was asked and what it wrote
+    engine.wrote.clear()
+    until = time.monotonic() + 5
+    while picture() is not None and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.02)
+    assert picture() is None
+
+
+def test_what_another_backend_has_judged_meanwhile_is_not_judged_again(
+    picky: tuple[Picky, JudgeService, Worker], tmp_path: Path
+) -> None:
+    engine, service, worker = picky
+    engine.gate.clear()
+    offered(worker, samples(service, "The first."))
+    until = time.monotonic() + 5
+    while worker.waiting and time.monotonic() < until:
+        time.sleep(0.01)
+    items = samples(service, "A dog.")
+    [future] = offered(worker, items)
+    other = JudgeService(ScriptedEngine(by_hash), Shelf(), Store(tmp_path / "other.sqlite"))
+    [verdict] = other.judge(samples(other, "A dog."))
+    service.store.verdicts.put({items[0].key: verdict})
+    engine.gate.set()
+    assert future.result(timeout=10) == verdict
+    assert len(engine.asked) == 1
+    other.close()
+
+
+@pytest.mark.parametrize("thrown", [SystemExit(1), KeyboardInterrupt()])
+def test_nothing_that_loading_throws_ends_the_worker(tmp_path: Path, thrown: BaseException) -> None:
+    class Thrower(ScriptedEngine):
+        def load(self) -> None:
+            raise thrown
+
+    service, worker = running(Thrower(), tmp_path)
+    worker.wait_until_loaded()
+    assert worker.failure is not None
+    assert type(thrown).__name__ in worker.failure
+    [broken] = judged(worker, samples(service, "A dog."))
+    assert isinstance(broken, Failure)
+    worker.stop()
     service.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,13 @@ import pytest
 from werkzeug.serving import make_server
 
 from backend.admission import Admission
+from backend.core.types import Answer
 from backend.delivery import Delivery
-from backend.errors import StudioAway
+from backend.engines.base import JudgeRequest
+from backend.errors import EngineDead, EngineError, StudioAway
 from backend.judge import RunOptions, Told, judge_project, preview_project
 from backend.label_studio_server import LabelStudioProcess
+from backend.patience import Stop
 from backend.running import Running
 from backend.server import create_app
 from backend.service import Failure
@@ -30,7 +32,6 @@ from backend.vitals import VitalSigns
 from backend.worker import Worker
 from tests.fault_proxy import Fault, fault_proxy
 from tests.slow_judge import SlowEngine, kill_target, make_project, predictions, slow_service
-
 
 KILLED_TASKS = 1200
 
@@ -201,7 +202,7 @@ def test_judging_that_is_killed_fifty_times_loses_nothing_and_stores_nothing_twi
         target = context.Process(
             target=kill_target,
             args=(label_studio.url, label_studio.token, project.id, store, 0.02, began),
-            kwargs={"writeback__SMALLEST_WRITE": 20, "writeback__DOUBT_S": 2.0},
+            kwargs={"writeback__SMALLEST_WRITE": 10, "writeback__FULL_WRITES": 120, "writeback__DOUBT_S": 2.0},
         )
         target.start()
         if kill % 5:  # every fifth is killed at any moment from its start
@@ -331,14 +332,12 @@ def test_filters_limits_and_previews_judge_no_more_than_they_say(studio: Studio,
 def test_watching_judges_what_comes_later(studio: Studio, tmp_path: Path) -> None:
     project = make_project(studio, "Watched", 3)
     service = slow_service(tmp_path / "s.sqlite", 0.0)
-    done: list[int] = []
+    stop = Stop()
 
     def told(now: int, total: int) -> None:
-        done.append(now)
         if now == 3:
             threading.Timer(0.2, add).start()
-        if now == 5:
-            raise KeyboardInterrupt
+        stop.asked = now == 5
 
     def add() -> None:
         from tests.slow_judge import tiny_picture
@@ -346,9 +345,107 @@ def test_watching_judges_what_comes_later(studio: Studio, tmp_path: Path) -> Non
         entry: dict[str, Any] = {"image": tiny_picture(), "requested": ""}
         studio.import_tasks(project.id, [{"data": {**entry, "caption": f"Late {number}."}} for number in range(2)])
 
-    run = judge_project(studio, service, project.id, RunOptions(watch_s=0.3), Told(progress=told))
+    run = judge_project(studio, service, project.id, RunOptions(watch_s=0.3), Told(progress=told), stop)
     assert run.interrupted
     assert (run.tasks, run.stored, run.already) == (5, 5, 0)
     assert set(map(len, predictions(studio, project).values())) == {1}
     service.close()
-    assert json.dumps(done)
+
+
+def test_both_a_judge_and_the_button_at_once_store_one_prediction_a_task(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
+) -> None:
+    project = make_project(studio, "Both at once", 60)
+    store = tmp_path / "s.sqlite"
+    with backend(label_studio.url, label_studio.token, store, 0.02, 6.0) as (url, running):
+        studio.connect_backend(project.id, url, "Judge")
+        button = threading.Thread(target=studio.retrieve_predictions, args=(project.id,))
+        button.start()
+        time.sleep(0.5)
+        service = slow_service(store, 0.0)
+        run = judge_project(studio, service, project.id)
+        button.join()
+        service.close()
+        assert (run.tasks, run.unaccounted, run.failures) == (60, 0, ())
+        wait_until_nothing_is_owed(running)
+        assert set(map(tuple, predictions(studio, project).values())) == {(run.fingerprint,)}
+
+
+def test_a_run_that_is_stopped_stores_what_is_judged_and_the_next_goes_on(studio: Studio, tmp_path: Path) -> None:
+    project = make_project(studio, "Stopped", 80)
+    service = slow_service(tmp_path / "s.sqlite", 0.01)
+    stop = Stop()
+
+    def told(done: int, total: int) -> None:
+        stop.asked = done >= 20
+
+    run = judge_project(studio, service, project.id, RunOptions(batch_size=4), Told(progress=told), stop)
+    assert run.interrupted
+    assert (run.already, run.failures, run.unaccounted) == (0, (), 0)
+    assert 20 <= run.stored < 80
+    assert sum(map(len, predictions(studio, project).values())) == run.stored
+    rest = judge_project(studio, service, project.id)
+    assert (rest.tasks, rest.stored, rest.already) == (80, 80 - run.stored, run.stored)
+    assert set(map(tuple, predictions(studio, project).values())) == {(run.fingerprint,)}
+    service.close()
+
+
+def test_a_dead_engine_ends_the_run_with_what_was_judged_stored(studio: Studio, tmp_path: Path) -> None:
+    class Dying(SlowEngine):
+        def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
+            if len(self.judged) >= 8:
+                raise EngineDead("CUDA error: an illegal memory access was encountered")
+            return super().answer(requests)
+
+    project = make_project(studio, "Dying", 20)
+    service = slow_service(tmp_path / "s.sqlite", 0.0)
+    service.engine = Dying(0.0)
+    with pytest.raises(EngineError, match=r"CUDA error: .*; start again, what is judged is kept"):
+        judge_project(studio, service, project.id, RunOptions(batch_size=4))
+    stored = sum(map(len, predictions(studio, project).values()))
+    assert 0 < stored < 20
+    service.engine = SlowEngine(0.0)
+    rest = judge_project(studio, service, project.id)
+    assert (rest.tasks, rest.stored, rest.already) == (20, 20 - stored, stored)
+    service.close()
+
+
+def test_an_engine_that_fails_for_a_moment_leaves_no_task_behind(studio: Studio, tmp_path: Path) -> None:
+    class Moody(SlowEngine):
+        left = 6
+
+        def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
+            if self.left:
+                self.left -= 1
+                raise EngineError("out of sorts")
+            return super().answer(requests)
+
+    project = make_project(studio, "Moody", 12)
+    service = slow_service(tmp_path / "s.sqlite", 0.0)
+    service.engine = Moody(0.0)
+    run = judge_project(studio, service, project.id, RunOptions(batch_size=4))
+    assert (run.tasks, run.stored, run.failures) == (12, 12, ())
+    service.close()
+
+
+def test_one_project_that_cannot_be_opened_holds_up_no_other(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
+) -> None:
+    project = make_project(studio, "Held up by none", 3)
+    tasks = sorted(predictions(studio, project))
+    with (
+        fault_proxy(label_studio.url) as proxy,
+        backend(proxy.url, label_studio.token, tmp_path / "s.sqlite", 0.0, 5.0) as (_, running),
+    ):
+        proxy.fault, proxy.only = "failing", "/api/projects/999999"
+        jobs, judge = running.service.store.jobs, fingerprint(running, project)
+        jobs.owe("999999.1", judge, [1], 0.0)
+        jobs.owe(project.uid, judge, tasks, 0.0)
+        until = time.monotonic() + 30
+        while project.uid in jobs.counts():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert jobs.counts() == {"999999.1": 1}
+        assert running.delivery is not None
+        assert running.delivery.state().state == "waiting"
+    assert set(map(len, predictions(studio, project).values())) == {1}

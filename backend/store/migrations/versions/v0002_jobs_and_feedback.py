@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.Float, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("reason", sa.Text),
+        sa.Column("created_at", sa.Float, nullable=False),
         sa.UniqueConstraint("project", "task", "fingerprint", name="uq_jobs_project_task_fingerprint"),
     )
     op.create_index("ix_jobs_due_at", "jobs", ["due_at"])
