@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -137,6 +138,8 @@ class Delivery:
         return self._service.store.jobs
 
     def _run(self) -> None:
+        with suppress(StoreError):  # said by the first round
+            self._jobs.forget_old(keep=self._service.name)
         while not self._stopping.is_set():
             try:
                 problem = self._round()
@@ -163,7 +166,6 @@ class Delivery:
         Raises StoreError.
         """
         problem = None
-        self._jobs.forget_old()
         for project in self._jobs.due_projects(self._service.name):
             troubled = self._troubled.get(project)
             if self._stopping.is_set():
