@@ -260,7 +260,7 @@ class _Round:
         """See which are there, judge the others, and write them. Raises StudioError or StoreError."""
         by_task = {job.task: job for job in jobs}
         _, missing = self._writes.look(set(by_task))
-        self._writes.settle(set(by_task) - missing)
+        self._jobs.settle(self._project.uid, self._judging.fingerprint, set(by_task) - missing)
         self._writes.expected = len(missing)
         bodies = ({"id": task.id, "data": task.data} for task in self._writes.read(missing))
         for outcome in judge_tasks(self._service, self._worker, bodies, self._judging, deadline=self._deadline):

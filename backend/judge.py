@@ -174,7 +174,7 @@ class _Run:
             if self.worker.is_dead:
                 raise EngineError(f"{self.worker.failure}; start again, what is judged is kept")
             if in_a_row >= IN_A_ROW and isinstance(outcome.result, Failure):
-                self.patience.wait(StudioAway(outcome.result.reason), next(pauses) or 0.0)
+                self.patience.wait(StudioAway(outcome.result.reason), next(pauses, None) or 0.0)
                 in_a_row = 0
             elif not away:
                 pauses = self.patience.pauses()

@@ -181,8 +181,9 @@ def _fetch(service: JudgeService, task: Task, judging: Judging) -> Result | Prep
 
 def _named(task: Task, result: Result) -> Result:
     name = _name(task)
-    if isinstance(result, Failure):
-        return result if result.task == name else Failure(name, result.reason, result.transient)
+    if isinstance(result, Failure):  # of another task, where several show the same
+        reason = result.reason.replace(f"task {result.task}:", f"task {name}:", 1)
+        return result if result.task == name else Failure(name, reason, result.transient)
     if result.unsettled:
         return Failure(name, f"task {name}: {ASK_AGAIN}", transient=True)
     return result

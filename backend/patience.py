@@ -37,7 +37,7 @@ class Patience:
     """How long Label Studio may be away, and who is told that it is."""
 
     last_s: float
-    """After this long without an answer the error is raised."""
+    """After this long without an answer, the time that was spent asking included, the error is raised."""
     say: Callable[[str], None] = lambda text: None
     stop: Stop = field(default_factory=Stop)
 
@@ -57,10 +57,10 @@ class Patience:
 
     def pauses(self) -> Iterator[float | None]:
         """The pauses between tries, longer and longer, and None for a last try without one."""
-        left_s, pause_s = self.last_s, FIRST_PAUSE_S
-        while left_s > 0:
+        until_s, pause_s = time.monotonic() + self.last_s, FIRST_PAUSE_S
+        while (left_s := until_s - time.monotonic()) > 0:
             yield min(pause_s, left_s)
-            left_s, pause_s = left_s - pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         yield None
 
     def wait(self, why: Exception, pause_s: float) -> None:

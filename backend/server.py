@@ -170,11 +170,22 @@ def _answer_errors(app: Flask, running: Running) -> None:
 
 
 def _content(request: Request) -> bytes:
-    """The request's body. Raises BadRequest for one that is compressed, which nothing here unpacks."""
+    """The request's body. Raises BadRequest for one that is broken, cut off, or compressed, which nothing unpacks."""
+    from gunicorn.http.errors import ParseException
+    from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
     coding = request.headers.get("Content-Encoding", "").strip().lower()
     if coding not in ("", "identity"):
         raise BadRequest(f"a body with the Content-Encoding {cut(coding, 40)!r} is not read; send it uncompressed")
-    return request.get_data()
+    try:
+        content = request.get_data()
+    except ParseException as exc:
+        raise BadRequest(f"the request body is broken: {cut(str(exc), 100)}") from exc
+    except ClientDisconnected as exc:
+        raise BadRequest("the request body ended, or nothing more came, before it was complete") from exc
+    if request.content_length is None and len(content) >= (request.max_content_length or float("inf")):
+        raise RequestEntityTooLarge  # a body in chunks is cut at the limit without a word
+    return content
 
 
 def _name(project: str | int | None) -> str:

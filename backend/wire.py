@@ -28,7 +28,7 @@ def _whole(value: object) -> object:
 LabelConfigXml = Annotated[str, StringConstraints(pattern=r"\S")]
 ProjectName = (
     Annotated[str, StringConstraints(max_length=MOST_PROJECT_CHARS)]
-    | Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
+    | Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
 )
 
 _UID = re.compile(r"[1-9][0-9]{0,17}\.[0-9]{1,12}")

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, not_, or_, select, update
 
 from backend.store.database import Database
 from backend.store.rows import chunks, insert_new, storable, upsert
@@ -122,11 +122,15 @@ class JobBook:
                 connection.execute(insert_new(self._database, JOBS), rows)
         return len(tasks)
 
-    def forget_old(self) -> int:
-        """Forget what nobody could settle for a week; how much that was."""
+    def forget_old(self, keep: str | None = None) -> int:
+        """Forget what nobody could settle for a week; how much that was.
+
+        What the judge to keep owes stays: it is there, and was switched off for a while, or the clock was set.
+        """
         with self._database.writing("jobs") as connection:
             old = JOBS.c.created_at < self._now(connection) - FORGOTTEN_S
-            return connection.execute(delete(JOBS).where(old)).rowcount
+            which = old if keep is None else and_(old, not_(_by(keep)))
+            return connection.execute(delete(JOBS).where(which)).rowcount
 
     def due_projects(self, judge: str) -> tuple[str, ...]:
         """The projects to which a judge owes something that is due, the longest due first."""
