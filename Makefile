@@ -66,6 +66,12 @@ test-1.20: setup ## The whole road against Label Studio 1.20.0, in an environmen
 test-label-studio-ml: setup ## The judge hosted by the released label-studio-ml 1.0.9, put into pytest's cache the first time
 	$(BIN)/pytest tests/contract/test_label_studio_ml.py
 
+MINUTES ?= 20
+
+.PHONY: soak
+soak: setup ## The long fault test, with a report at its end; about 20 minutes, or make soak MINUTES=60
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

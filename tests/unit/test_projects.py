@@ -40,7 +40,8 @@ def test_a_project_without_verdicts_gets_three_tabs_that_show_its_own_texts() ->
 
 def test_tasks_that_ask_for_no_features_get_the_empty_key_that_label_studio_wants() -> None:
     config = parse_label_config(default_label_config())
-    tasks = ({"data": {"image": "a.png", "caption": "A dog."}}, {"id": 2, "data": {"image": "b.png", "requested": "snow"}})
+    asking = {"id": 2, "data": {"image": "b.png", "requested": "snow"}}
+    tasks = ({"data": {"image": "a.png", "caption": "A dog."}}, asking)
     assert with_optional_keys(tasks, config) == (
         {"data": {"requested": "", "image": "a.png", "caption": "A dog."}},
         {"id": 2, "data": {"requested": "snow", "image": "b.png"}},
