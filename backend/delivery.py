@@ -83,6 +83,9 @@ class Delivery:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._state: tuple[State, str] = ("idle", "")
+        self._lock = threading.Lock()
+        self._unnoted: dict[str, set[int]] = {}
+        """What is owed by project and could not be noted: only this process knows of it. Guarded by the lock."""
         self._troubled: dict[str, _Trouble] = {}
         """Projects that could not be delivered to when that was tried last."""
 
@@ -102,20 +105,16 @@ class Delivery:
         return DeliveryState(*self._state, self._jobs.counts())
 
     def asked(self, project: str, fingerprint: str, tasks: Collection[int], deadline_s: float) -> frozenset[int]:
-        """Label Studio asks for these; which of them the answer may hold.
+        """Label Studio asks for these; which of them the answer may hold. Raises StoreError when that is not noted.
 
         The others are on their way already, by an earlier answer or by our own writing, and would come twice. While
         we cannot write, an answer may hold what is due and was never sent.
         """
-        try:
-            new = self._jobs.owe(project, fingerprint, tasks, deadline_s + ANSWER_GRACE_S)
-            if self._state[0] != "waiting":
-                return new
-            due = self._jobs.due(project, fingerprint, MOST_AT_HAND)
-            return new | {job.task for job in due if not job.sent and job.task in tasks}
-        except StoreError as exc:
-            log.error("%d predictions are not noted as owed: %s", len(tasks), exc)
-            return frozenset(tasks)
+        new = self._jobs.owe(project, fingerprint, tasks, deadline_s + ANSWER_GRACE_S)
+        if self._state[0] != "waiting":
+            return new
+        due = self._jobs.due(project, fingerprint, MOST_AT_HAND)
+        return new | {job.task for job in due if not job.sent and job.task in tasks}
 
     def answered(
         self, project: str, fingerprint: str, given: Collection[int], late: Collection[int], failed: Collection[int]
@@ -130,8 +129,15 @@ class Delivery:
                 self._jobs.settle(project, fingerprint, failed)
         except StoreError as exc:
             log.error("what became of %d predictions is not noted: %s", len(given) + len(late) + len(failed), exc)
+            self.remember(project, late)
         if late:
             self._wake.set()
+
+    def remember(self, project: str, tasks: Collection[int]) -> None:
+        """These are owed, and cannot be noted: this process alone knows of them."""
+        with self._lock:
+            self._unnoted.setdefault(project, set()).update(tasks)
+        self._wake.set()
 
     @property
     def _jobs(self) -> JobBook:
@@ -140,16 +146,19 @@ class Delivery:
     def _run(self) -> None:
         with suppress(StoreError):  # said by the first round
             self._jobs.forget_old(keep=self._service.name)
+        pause_s = PAUSE_S
         while not self._stopping.is_set():
             try:
                 problem = self._round()
+                next_s, pause_s = self._next_s() if problem is None else LOOK_EVERY_S, PAUSE_S
             except VlmJudgeError as exc:
                 problem = str(exc)
+                next_s, pause_s = pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
             except Exception:
                 log.exception("what is owed to Label Studio waits for a defect of ours")
-                problem = "a defect of ours; the backend's log has the details"
+                problem, next_s = "a defect of ours; the backend's log has the details", LONGEST_PAUSE_S
             self._state = ("idle", "") if problem is None else ("waiting", problem)
-            self._wake.wait(self._next_s() if problem is None else LOOK_EVERY_S)
+            self._wake.wait(next_s)
             self._wake.clear()
 
     def _next_s(self) -> float:
@@ -166,7 +175,9 @@ class Delivery:
         Raises StoreError.
         """
         problem = None
-        for project in self._jobs.due_projects(self._service.name):
+        with self._lock:
+            unnoted = tuple(self._unnoted)
+        for project in dict.fromkeys((*unnoted, *self._jobs.due_projects(self._service.name))):
             troubled = self._troubled.get(project)
             if self._stopping.is_set():
                 break
@@ -197,7 +208,7 @@ class Delivery:
             return
         if renewed := self._jobs.renew(uid, self._service.name, judging.fingerprint):
             log.info("%d predictions of project %d are owed under a new fingerprint", renewed, project.id)
-        jobs = self._jobs.due(uid, judging.fingerprint, AT_ONCE)
+        jobs = self._unnoted_jobs(uid, judging.fingerprint) or self._jobs.due(uid, judging.fingerprint, AT_ONCE)
         trouble = max((job.attempts for job in jobs), default=0)
         part = jobs[: max(1, AT_ONCE >> (3 * trouble))]  # what keeps failing is found in smaller and smaller parts
         round_ = _Round(self._studio, self._service, self._worker, self._vitals, project, judging, self._stopping)
@@ -207,8 +218,22 @@ class Delivery:
             tasks = [job.task for job in part]
             self._jobs.put_off(uid, judging.fingerprint, tasks, PAUSE_S, str(exc))
             raise
+        self._forget_unnoted(uid, [job.task for job in part])
         if round_.wrote:
             self._studio.use_model_version(project.id, judging.fingerprint)
+        round_.settle()
+
+    def _unnoted_jobs(self, uid: str, fingerprint: str) -> tuple[Job, ...]:
+        """What this process alone knows to be owed to a project."""
+        with self._lock:
+            tasks = sorted(self._unnoted.get(uid, ()))
+        return tuple(Job(uid, task, fingerprint, sent=False, attempts=0, reason=None) for task in tasks)
+
+    def _forget_unnoted(self, uid: str, tasks: Collection[int]) -> None:
+        with self._lock:
+            left = self._unnoted.pop(uid, set()) - set(tasks)
+            if left:
+                self._unnoted[uid] = left
 
     def _opened(self, studio: Studio, uid: str) -> tuple[Project | None, Judging | None]:
         """The project and how it is judged; what is owed to one that is gone, or is another's, is forgotten.
@@ -254,13 +279,14 @@ class _Round:
         self._deadline = Deadline(stop=stopping)
         self._jobs = service.store.jobs
         self._writes = WriteBack(studio, self._jobs, project, judging.fingerprint)
+        self._seen: set[int] = set()
         self.wrote = False
 
     def deliver(self, jobs: Collection[Job]) -> None:
-        """See which are there, judge the others, and write them. Raises StudioError or StoreError."""
+        """See which are there, judge the others, and write them. Raises StudioError."""
         by_task = {job.task: job for job in jobs}
         _, missing = self._writes.look(set(by_task))
-        self._jobs.settle(self._project.uid, self._judging.fingerprint, set(by_task) - missing)
+        self._seen = set(by_task) - missing
         self._writes.expected = len(missing)
         bodies = ({"id": task.id, "data": task.data} for task in self._writes.read(missing))
         for outcome in judge_tasks(self._service, self._worker, bodies, self._judging, deadline=self._deadline):
@@ -272,6 +298,10 @@ class _Round:
             if self._writes.is_due:
                 self._write()
         self._write()
+
+    def settle(self) -> None:
+        """What was seen in the project, or is gone from it, is owed no more. Raises StoreError."""
+        self._jobs.settle(self._project.uid, self._judging.fingerprint, self._seen)
 
     def _write(self) -> None:
         if not self._writes.waiting:

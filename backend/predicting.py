@@ -11,6 +11,7 @@ from backend.core.judging import Judging
 from backend.core.label_config import LabelConfig
 from backend.core.types import Verdict
 from backend.delivery import Delivery
+from backend.errors import StoreError
 from backend.outcomes import Deadline, judge_tasks
 from backend.service import Failure, JudgeService
 from backend.vitals import VitalSigns
@@ -34,6 +35,8 @@ class Ledger:
     project: str
     """Number and creation time, as Label Studio sends them."""
     fingerprint: str
+    noted: bool = True
+    """Whether the store could be written."""
     given: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
@@ -43,7 +46,12 @@ class Ledger:
         numbers = {number for task in tasks if (number := number_of(task)) is not None}
         if self.delivery is None or not numbers:
             return frozenset()
-        return frozenset(numbers) - self.delivery.asked(self.project, self.fingerprint, numbers, deadline_s)
+        try:
+            return frozenset(numbers) - self.delivery.asked(self.project, self.fingerprint, numbers, deadline_s)
+        except StoreError as exc:
+            log.error("%d predictions are not noted as owed: %s", len(numbers), exc)
+            self.noted = False
+            return frozenset()
 
     def note(self, task: Mapping[str, Any], result: Verdict | Failure | None) -> None:
         """What became of a task."""
@@ -59,7 +67,9 @@ class Ledger:
 
     def close(self) -> None:
         """Tell what became of all."""
-        if self.delivery is not None:
+        if self.delivery is not None and not self.noted:
+            self.delivery.remember(self.project, self.late)
+        elif self.delivery is not None:
             self.delivery.answered(self.project, self.fingerprint, self.given, self.late, self.failed)
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, not_, or_, select, update
 
 from backend.store.database import Database
 from backend.store.rows import chunks, insert_new, storable, upsert
@@ -20,6 +20,8 @@ from backend.store.tables import JOBS
 
 LONGEST_S = 3600.0
 """No job is put off for longer; one that seems to be was written before the clock was set back, and is due."""
+_CLOCKS_DIFFER_S = 60.0
+"""What is noted so far in the future was noted before the clock was set back."""
 FORGOTTEN_S = 7 * 86_400.0
 """A job that nobody could settle for so long is forgotten: its judge is gone."""
 
@@ -70,7 +72,6 @@ class JobBook:
         if not tasks:
             return {}
         insert = upsert(self._database, JOBS)
-        changed = {"state": insert.excluded.state, "due_at": insert.excluded.due_at}
         which = [JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint]
         with self._writing(project) as connection:
             known = self._known(connection, project, fingerprint, tasks)
@@ -80,6 +81,7 @@ class JobBook:
                 age_s = now - known[task].created_at if task in known else 0.0
                 due_at = _later(now, max(due_in_s, min(age_s, LONGEST_S)))
                 rows.append(_row(project, fingerprint, task, _SENT, due_at, now))
+            changed = {name: insert.excluded[name] for name in ("state", "due_at")} | {"created_at": _made(now)}
             connection.execute(insert.on_conflict_do_update(index_elements=which, set_=changed), rows)
         return {task: row.state == _SENT for task, row in known.items()}
 
@@ -90,7 +92,8 @@ class JobBook:
         if not tasks:
             return
         with self._writing(project) as connection:
-            changed: dict[str, object] = {"due_at": _later(self._now(connection), due_in_s)}
+            now = self._now(connection)
+            changed: dict[str, object] = {"due_at": _later(now, due_in_s), "created_at": _made(now)}
             if reason is not None:
                 changed |= {"attempts": JOBS.c.attempts + 1, "reason": storable(reason)}
             for part in chunks(sorted(tasks)):
@@ -113,6 +116,9 @@ class JobBook:
     def renew(self, project: str, judge: str, fingerprint: str) -> int:
         """Owe under this fingerprint what the judge owes under others, of another label config or rubric; how much."""
         old = and_(JOBS.c.project == project, _by(judge), JOBS.c.fingerprint != fingerprint)
+        with self._database.reading() as connection:
+            if connection.execute(select(JOBS.c.id).where(old).limit(1)).first() is None:
+                return 0
         with self._writing(project) as connection:
             now = self._now(connection)
             tasks = set(connection.execute(select(JOBS.c.task).where(old)).scalars())
@@ -199,7 +205,14 @@ def _later(now: float, due_in_s: float) -> float:
 
 
 def _is_due(now: float) -> ColumnElement[bool]:
-    return or_(JOBS.c.due_at <= now, JOBS.c.due_at > now + 2 * LONGEST_S)
+    """Whose time has come, and what was noted or put off before the clock was set back."""
+    set_back = or_(JOBS.c.created_at > now + _CLOCKS_DIFFER_S, JOBS.c.due_at > now + 2 * LONGEST_S)
+    return or_(JOBS.c.due_at <= now, set_back)
+
+
+def _made(now: float) -> ColumnElement[float]:
+    """When a job was noted; now, where the clock was set back since."""
+    return case((JOBS.c.created_at > now, now), else_=JOBS.c.created_at)
 
 
 def _of(project: str, fingerprint: str) -> ColumnElement[bool]:
