@@ -39,6 +39,7 @@ NOT_HERE = (
     "without a name and password only this machine is served; "
     "set VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD"
 )
+NOT_OF_OURS = "a web page of another site asks; only programs may"
 NO_KEY = (
     "name and password are missing or wrong; give what VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD "
     "say, in Label Studio under Settings > Model as basic authentication"
@@ -82,6 +83,14 @@ def shown_path(request: Request) -> str:
     return shown if len(shown) <= _SHOWN_PATH_CHARS else f"{shown[:_SHOWN_PATH_CHARS]}..."
 
 
+def is_cross_site(request: Request) -> bool:
+    """Whether a web page of another site sends this: a browser on this machine would otherwise let it in with us."""
+    origin = request.headers.get("Origin")
+    if not origin or request.method in ("GET", "HEAD"):
+        return False
+    return origin.partition("://")[2] != request.host
+
+
 def lock(app: Flask, settings: Settings) -> None:
     """Install the locks.
 
@@ -97,7 +106,8 @@ def lock(app: Flask, settings: Settings) -> None:
         given = request.headers.get("X-Request-Id", "")
         request_id.set(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
         g.authorized = door.knows(request)
-        refusal = None if g.authorized else door.refusal(request)
+        refusal = Refusal(403, NOT_OF_OURS) if is_cross_site(request) else None
+        refusal = refusal or (None if g.authorized else door.refusal(request))
         if refusal is None:
             return None
         log.warning(

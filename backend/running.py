@@ -21,6 +21,9 @@ from backend.worker import Worker
 REQUESTS = 48
 """Prediction requests at a time; the server has more threads than that, so that it always answers `/health`."""
 
+PROJECTS = 200
+"""Those asked for last are shown on the status page."""
+
 NOT_SET_UP = (
     "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set: what is not judged by the deadline of its request has to "
     "be asked for again"
@@ -67,6 +70,8 @@ class Running:
         """A project was asked for; it is shown on the status page."""
         self._judgings.pop(project, None)
         self._judgings[project] = judging
+        for name in list(self._judgings)[:-PROJECTS]:
+            self._judgings.pop(name, None)
 
     def view(self) -> StatusView:
         """How all stands now."""

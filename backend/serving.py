@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -24,6 +25,8 @@ from backend.settings import Settings
 log = logging.getLogger(__name__)
 
 THREADS = 64
+SILENCE_S = 20
+"""How long a client may send or take nothing in the middle of a request, and keep a thread."""
 AWAY_S = 5
 GRACE_S = 25
 """How long a process that is to end may take: requests are answered with what there is, the batch at hand is finished
@@ -87,6 +90,13 @@ def serve(settings: Settings) -> None:
             super().setup(cfg)
             configure(settings)
 
+        def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+            """A client's silence is no defect of ours."""
+            if isinstance(sys.exception(), BlockingIOError):
+                self.warning("a connection on which nothing came or went for %d s is closed", SILENCE_S)
+            else:
+                super().exception(msg, *args, **kwargs)
+
     class Application(BaseApplication):  # type: ignore[misc]
         running: Running | None = None
 
@@ -118,13 +128,26 @@ def serve(settings: Settings) -> None:
     Application().run()
 
 
+def _impatient_worker() -> type[Any]:
+    from gunicorn.workers.gthread import ThreadWorker
+
+    class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
+        def handle(self, conn: Any) -> Any:
+            """Serve a request; a client that falls silent in the middle of it does not keep the thread."""
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                conn.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENCE_S, 0))
+            return super().handle(conn)
+
+    return ImpatientWorker
+
+
 def _options(settings: Settings) -> dict[str, Any]:
     """How gunicorn is to run, in its own words."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": _impatient_worker(),
         "threads": THREADS,
         "timeout": 0,
         "graceful_timeout": GRACE_S,

@@ -72,9 +72,7 @@ def predictions(studio: Studio, project: Project) -> dict[int, list[str]]:
     }
 
 
-def kill_target(
-    url: str, token: str, project: int, store: str, seconds: float, began: Event, **modules: Any
-) -> None:
+def kill_target(url: str, token: str, project: int, store: str, seconds: float, began: Event, **modules: Any) -> None:
     """Judge a project; run in a process of its own, which sets `began` when it judges.
 
     `modules` sets constants, as `writeback__SMALLEST_WRITE`.

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_BOUNDARY = re.compile(r"[.,;:!?…]+(?=\s|$|[\"'”’»)\]])|[。，、；：！？]+|\n+")
+_BOUNDARY = re.compile(r"(?<![.,;:!?…])[.,;:!?…]+(?=\s|$|[\"'”’»)\]])|[。，、；：！？]+|\n+")
 _TRIM = " \t\r\n\"'“”‘’«»()[]{}「」『』-–—*•#>"
+_CLOSING = ".,;:!?…。，、；：！？"
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
@@ -43,7 +44,7 @@ def locate_claims(text: str, claims: Sequence[str]) -> tuple[Piece, ...]:
     """
     lowered, pieces, at = text.lower(), [], 0
     for claim in claims:
-        wanted = claim.strip(_TRIM + ".,;:!?…。，、；：！？").lower()
+        wanted = claim.strip(_TRIM + _CLOSING).lower()
         start = lowered.find(wanted, at) if wanted and len(lowered) == len(text) else -1
         if start >= 0 and (piece := _trimmed(text, start, start + len(wanted))):
             pieces.append(piece)
@@ -63,7 +64,8 @@ def split_words(piece: Piece) -> tuple[Piece, ...]:
 
 def _trimmed(text: str, start: int, end: int) -> Piece | None:
     """The stretch without surrounding blanks, quotes, brackets and closing punctuation; None when nothing is left."""
-    end = start + len(re.sub(r"[.,;:!?…。，、；：！？\s]+$", "", text[start:end]))
+    while end > start and (text[end - 1] in _CLOSING or text[end - 1].isspace()):
+        end -= 1
     while start < end and text[start] in _TRIM:
         start += 1
     while end > start and text[end - 1] in _TRIM:

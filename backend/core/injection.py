@@ -45,7 +45,7 @@ class Finding:
 
 def suspicious(text: str) -> tuple[Finding, ...]:
     """The passages of a task's text, or of a transcription of its image, that speak to the judge; none overlap."""
-    shown, origin = _as_seen(text)
+    shown, origin = _squeezed(*_as_seen(text))
     found: list[tuple[int, int, Kind]] = [
         (origin[start], origin[end - 1] + 1, kind)
         for kind, pattern in PATTERNS
@@ -78,6 +78,26 @@ def _as_seen(text: str) -> tuple[str, list[int]]:
         shown.append(spelled)
         origin += [index] * len(spelled)
     return "".join(shown), origin
+
+
+_KEPT = 16
+_RUN = re.compile(rf"[\s*_`~#>\[(-]{{{2 * _KEPT + 1},}}")
+"""Blanks and marks that the patterns pass over; at every place in a run of thousands they would try it anew."""
+
+
+def _squeezed(shown: str, origin: list[int]) -> tuple[str, list[int]]:
+    """The text with such runs cut to their ends, and to a line break where there is one between."""
+    parts: list[str] = []
+    kept: list[int] = []
+    done = 0
+    for run in _RUN.finditer(shown):
+        first, last = run.start() + _KEPT, run.end() - _KEPT
+        line = shown.find("\n", first, last)
+        between = [] if line < 0 else [line]
+        parts += [shown[done:first], *(shown[index] for index in between)]
+        kept += [*origin[done:first], *(origin[index] for index in between)]
+        done = last
+    return "".join([*parts, shown[done:]]), kept + origin[done:]
 
 
 def _plain(character: str) -> str:

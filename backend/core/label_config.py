@@ -22,6 +22,8 @@ CONTROL_TAGS = frozenset(
 
 MOST_DEPTH = 100
 """Tags within tags; a label config that goes deeper is refused."""
+MOST_CONTROLS = 1_000
+"""A label config with more, which nobody could fill in, is refused."""
 
 _CHILDREN = {"Choices": "choice", "Taxonomy": "choice", "Labels": "label", "RectangleLabels": "label"}
 _CANONICAL = {tag.lower(): tag for tag in OBJECT_TAGS | CONTROL_TAGS}
@@ -156,7 +158,8 @@ class LabelConfig:
 def parse_label_config(xml: str) -> LabelConfig:
     """Read a label config.
 
-    Raises LabelConfigError when it is not XML, declares entities, is nested too deep, or names two controls alike.
+    Raises LabelConfigError when it is not XML, declares entities, is nested too deep, has too many controls, or names
+    two of them alike.
     """
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise LabelConfigError("the label config declares a document type; remove it")
@@ -172,6 +175,8 @@ def parse_label_config(xml: str) -> LabelConfig:
     reader = _Reader()
     reader.read(root, ())
     names = [control.name for control in (*reader.controls, *reader.others)]
+    if len(names) > MOST_CONTROLS:
+        raise LabelConfigError(f"the label config has {len(names):,} controls, more than {MOST_CONTROLS:,}; divide it")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LabelConfigError(f"the label config names two controls `{twice}`; give each a name of its own")
@@ -273,7 +278,7 @@ def _choices(element: ElementTree.Element, child: str) -> tuple[Choice, ...]:
         if item.tag.lower() != child:
             found += _choices(item, child)
         elif value:
-            hint = _line(item.get("hint") or re.sub(r"<[^>]*>", " ", item.get("html") or ""))
+            hint = _line(item.get("hint") or re.sub(r"<[^<>]*>", " ", item.get("html") or ""))
             found.append(Choice(item.get("alias") or value, _line(value), hint, _choices(item, child)))
     return tuple(found)
 

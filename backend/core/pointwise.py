@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 from backend.core.case import Case
 from backend.core.claims import Piece, locate_claims, split_claims, split_words
@@ -54,16 +55,20 @@ def _claims(case: Case) -> Flow[dict[int, Piece]]:
 
 
 def _doubted_words(case: Case, claims: Mapping[int, Piece], answers: Mapping[str, Answer]) -> Flow[dict[str, Answer]]:
-    asked = [
-        word_question(number, index, case.rubric.checks.word, word.text, claims[number].text)
+    words = (
+        (number, index, word.text)
         for number in doubted(claims, answers)
         for index, word in enumerate(split_words(claims[number]))
         if word.text.lower() not in case.rubric.checks.skip_words
-    ][:MOST_WORDS]
+    )
+    asked = tuple(
+        word_question(number, index, case.rubric.checks.word, word, claims[number].text)
+        for number, index, word in islice(words, MOST_WORDS)
+    )
     if not asked:
         return {}
-    (words,) = yield from ask(Ask(tuple(asked), case.sample.texts))
-    return by_id(words)
+    (replies,) = yield from ask(Ask(asked, case.sample.texts))
+    return by_id(replies)
 
 
 def _with_reliance(verdict: Verdict, blind: Verdict) -> Verdict:

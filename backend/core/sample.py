@@ -13,6 +13,10 @@ from backend.errors import LabelConfigError, TaskError
 
 _REQUESTED = frozenset({"requested", "requested_features", "features"})
 _CONTEXT = frozenset({"question", "prompt", "instruction", "context", "title"})
+MOST_TEXT_CHARS = 200_000
+"""Of a text that is judged or helps to judge; more than models read, and enough to keep a server busy for minutes."""
+MOST_REQUESTED = 200
+"""Features of a task; each is a question of its own."""
 _HALF = "half a character (a lone surrogate)"
 
 
@@ -48,7 +52,7 @@ def bind(task: Mapping[str, Any], config: LabelConfig, *, needs_text: bool = Tru
         raise TaskError(f"task {name} has no `data` object")
     images = tuple(ref for image in config.images for ref in _images(name, data, image))
     texts = tuple(
-        TextField(item.key, value, role_of(item.name))
+        TextField(item.key, _short_enough(name, item.key, value), role_of(item.name))
         for item in config.texts
         if (value := _optional(name, data, item.key)) is not None
     )
@@ -58,7 +62,10 @@ def bind(task: Mapping[str, Any], config: LabelConfig, *, needs_text: bool = Tru
         raise TaskError(f"task {name} has no text to judge in {keys}; give it one or delete the task")
     _check_characters(name, data)
     generator = data.get("generator")
-    return Sample(name, images, texts, generator if isinstance(generator, str) else "", data)
+    sample = Sample(name, images, texts, generator if isinstance(generator, str) else "", data)
+    if len(sample.requested) > MOST_REQUESTED:
+        raise TaskError(f"task {name} requests {len(sample.requested):,} features; ask for at most {MOST_REQUESTED}")
+    return sample
 
 
 def page_of(image: str, config: LabelConfig) -> int | None:
@@ -106,6 +113,15 @@ def _text(task: str, data: Mapping[str, Any], key: str) -> str:
     if value is None:
         raise TaskError(f"task {task} has nothing in `{key}`, which the label config shows as an image")
     return value
+
+
+def _short_enough(task: str, key: str, text: str) -> str:
+    if len(text) > MOST_TEXT_CHARS:
+        raise TaskError(
+            f"task {task}: `{key}` has {len(text):,} characters, the judge reads at most {MOST_TEXT_CHARS:,}; "
+            "shorten it"
+        )
+    return text
 
 
 def _optional(task: str, data: Mapping[str, Any], key: str) -> str | None:

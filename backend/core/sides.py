@@ -27,9 +27,10 @@ def competing(config: LabelConfig) -> tuple[ObjectTag, ...]:
     """The texts that compete, in the config's order: those a preference control names, or all that are candidates."""
     candidates = tuple(text for text in config.texts if role_of(text.name) == "candidate")
     for control in config.controls:
-        named = [text for text in config.texts if text.name in control.objects]
-        if (control.tag == "Pairwise" or control.name == PREFERENCE_CONTROL) and len(named) > 1:
-            return tuple(named)
+        if control.tag == "Pairwise" or control.name == PREFERENCE_CONTROL:
+            named = tuple(text for text in config.texts if text.name in control.objects)
+            if len(named) > 1:
+                return named
     return candidates
 
 
@@ -47,12 +48,12 @@ def with_competing(sample: Sample, config: LabelConfig) -> Sample:
 
 def says_preference(control: Control, config: LabelConfig) -> bool:
     """Whether a control can say which of the competing texts is preferred."""
-    texts = competing(config)
     if control.scope != "task":
         return False
     if control.tag == "Pairwise":
-        return len(control.objects) == 2 and len({text.name for text in texts} & set(control.objects)) == 2
-    return control.tag == "Choices" and control.name == PREFERENCE_CONTROL and bool(_values(control, texts))
+        named = set(control.objects)
+        return len(control.objects) == 2 and len({text.name for text in competing(config)} & named) == 2
+    return control.tag == "Choices" and control.name == PREFERENCE_CONTROL and bool(_values(control, competing(config)))
 
 
 def compares(config: LabelConfig) -> bool:

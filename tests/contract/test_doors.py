@@ -18,7 +18,17 @@ import pytest
 from flask import Flask, g, jsonify, request
 from werkzeug.serving import make_server
 
-from backend.doors import CHALLENGE, HEADERS, NO_KEY, NO_WEBHOOK_KEY, NOT_HERE, is_loopback, lock, shown_path
+from backend.doors import (
+    CHALLENGE,
+    HEADERS,
+    NO_KEY,
+    NO_WEBHOOK_KEY,
+    NOT_HERE,
+    NOT_OF_OURS,
+    is_loopback,
+    lock,
+    shown_path,
+)
 from backend.errors import SettingsError
 from backend.logs import request_id
 from backend.serving import refuse_unlocked_address
@@ -301,3 +311,16 @@ def test_the_id_ends_with_the_request() -> None:
     body = guarded_app().test_client().get("/", headers={"X-Request-Id": "mine"})
     assert body.get_json()["id"] == "mine"
     assert request_id.get() is None
+
+
+class TestWebPages:
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1", "nonsense"])
+    def test_a_page_of_another_site_cannot_send_anything(self, opened: Open, origin: str) -> None:
+        answer = opened().post("/webhook", headers={"Origin": origin})
+        assert (answer.status_code, answer.json()) == (403, {"error": NOT_OF_OURS})
+        assert opened().get("/", headers={"Origin": origin}).status_code == 200
+
+    def test_a_page_of_our_own_can(self, opened: Open) -> None:
+        client = opened()
+        own = str(client.base_url).rstrip("/")
+        assert client.post("/webhook", headers={"Origin": own}).status_code == 200
