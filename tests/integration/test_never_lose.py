@@ -12,25 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
-from backend.admission import Admission
 from backend.core.types import Answer
-from backend.delivery import Delivery
 from backend.engines.base import JudgeRequest
 from backend.errors import EngineDead, EngineError, StudioAway
 from backend.judge import RunOptions, Told, judge_project, preview_project
 from backend.label_studio_server import LabelStudioProcess
 from backend.patience import Stop
 from backend.running import Running
-from backend.server import create_app
 from backend.service import Failure
-from backend.settings import Settings
 from backend.studio import Studio
 from backend.studio_types import Project
-from backend.vitals import VitalSigns
-from backend.worker import Worker
 from tests.fault_proxy import Fault, fault_proxy
+from tests.running_backend import running_backend
 from tests.slow_judge import SlowEngine, kill_target, make_project, predictions, slow_service
 
 KILLED_TASKS = 1200
@@ -56,20 +50,8 @@ def backend(
     studio_url: str, token: str, store: Path, seconds: float, deadline_s: float
 ) -> Iterator[tuple[str, Running]]:
     """A backend in this process whose judge needs so many seconds a sample."""
-    vitals = VitalSigns()
-    service = slow_service(store, seconds)
-    worker = Worker(service, 8, vitals)
-    delivery = Delivery(lambda: Studio(studio_url, token), service, worker, vitals)
-    settings = Settings(engine="scripted", predict_deadline_s=deadline_s, store=str(store))
-    running = Running(settings, service, worker, vitals, Admission(20_000, 12, lambda: 0.0), delivery)
-    running.start()
-    server = make_server("127.0.0.1", 0, create_app(running), threaded=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", running
-    finally:
-        server.shutdown()
-        running.stop()
+    with running_backend(studio_url, token, store, SlowEngine(seconds), deadline_s=deadline_s) as served:
+        yield served
 
 
 def fingerprint(running: Running, project: Project) -> str:

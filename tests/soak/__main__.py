@@ -10,6 +10,7 @@ import logging
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -104,6 +105,7 @@ def main() -> int:
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
     share = given.minutes / sum(SCENARIOS[name][1] for name in names)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for every request otherwise
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     home = Path(tempfile.mkdtemp(prefix="vlm-judge-soak-"))
     print(f"seed {seed}, logs in {home}", flush=True)
     label_studio = start_label_studio(home)
