@@ -159,7 +159,8 @@ def named(uri: str) -> str:
         return _printable(text)
     if uri.startswith("/") and not uri.startswith("//"):  # Label Studio's own, where the query is the file's name
         return _printable(uri if len(uri) <= _NAMED_CHARS else f"{uri[:_NAMED_CHARS]}...")
-    bare = re.split(r"[?#]", uri.strip(), maxsplit=1)[0]
+    # a signature stands behind the first of these, but for cloud storage, where both may be in a name
+    bare = uri.strip() if _is_cloud(uri) else re.split(r"[?#]", uri.strip(), maxsplit=1)[0]
     shown = _without_password(bare)
     if shown is None:
         return f"an address of {len(uri)} characters"

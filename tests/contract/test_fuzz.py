@@ -53,7 +53,7 @@ def test_hundreds_of_requests_are_answered_as_described(served: Served) -> None:
     tally = fuzz(served.address, 600)
     assert tally.problems == []
     assert tally.requests == 600
-    assert tally.statuses[200] > 200 < tally.statuses[400]
+    assert tally.statuses[200] > 100 < tally.statuses[400]
     assert set(tally.statuses) <= {200, 400, 404, 405}
 
 

@@ -82,6 +82,7 @@ class TestDataUris:
         ("ftp://user:pass@host/a.png", "ftp://host/a.png"),
         ("s3://key:secret@bucket/a.png", "s3://bucket/a.png"),
         ("s3://bucket/a@b.png", "s3://bucket/a@b.png"),
+        ("s3://bucket/a?b#1.png", "s3://bucket/a?b#1.png"),
         ("/data/local-files/?d=a.png", "/data/local-files/?d=a.png"),
         ("/data/local-files/?d=http://x/a@b.png", "/data/local-files/?d=http://x/a@b.png"),
         ("pictures/a.png", "pictures/a.png"),
