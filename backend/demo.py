@@ -230,7 +230,7 @@ def _sample(demo: _Demo) -> tuple[dict[str, object], ...]:
 
 def _model_version(backend_url: str, label_config: str) -> str:
     """What the backend answers to Label Studio's `/setup`."""
-    body = json.dumps({"project": "0", "schema": label_config, "hostname": "", "access_token": ""}).encode()
+    body = json.dumps({"schema": label_config}).encode()
     request = Request(f"{backend_url}/setup", data=body, headers={"Content-Type": "application/json"})  # noqa: S310
     try:
         with DIRECT.open(request, timeout=30) as response:

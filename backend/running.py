@@ -67,7 +67,9 @@ class Running:
         self.service.close()
 
     def saw(self, project: str, judging: Judging) -> None:
-        """A project was asked for; it is shown on the status page."""
+        """A project was asked for; it is shown on the status page, if it has a name."""
+        if not project:
+            return
         self._judgings.pop(project, None)
         self._judgings[project] = judging
         for name in list(self._judgings)[:-PROJECTS]:

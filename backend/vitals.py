@@ -36,7 +36,7 @@ class Vitals:
     """Predictions written back to Label Studio."""
     failed: int
     rate: float
-    """Samples judged per second, over the last minute or since the start where that is shorter."""
+    """Samples judged per second, since the first batch of the last minute."""
     batches: int
     idle_s: float
     """Since a batch was last finished, or since the start."""
@@ -96,7 +96,7 @@ class VitalSigns:
         with self._lock:
             self._forget(now_s)
             up_s = now_s - self._began_s
-            window_s = min(RATE_WINDOW_S, max(up_s, 1.0))
+            since_s = now_s - self._recent[0][0] if self._recent else 0.0
             return Vitals(
                 started_at=self._started_at,
                 up_s=up_s,
@@ -104,7 +104,7 @@ class VitalSigns:
                 recalled=self._counts["recalled"],
                 delivered=self._counts["delivered"],
                 failed=self._counts["failed"],
-                rate=sum(count for _, count in self._recent) / window_s,
+                rate=sum(count for _, count in self._recent) / max(since_s, 1.0),
                 batches=self._counts["batches"],
                 idle_s=now_s - self._last_s,
                 failures=tuple(self._failures),

@@ -73,7 +73,7 @@ def test_everything_that_happens_is_counted(clock: SteadyClock) -> None:
         recalled=2,
         delivered=12,
         failed=1,
-        rate=12 / 20,
+        rate=12 / 10,
         batches=2,
         idle_s=5.0,
         failures=(),
@@ -95,7 +95,7 @@ def test_a_snapshot_does_not_change_afterwards(clock: SteadyClock) -> None:
     assert found.requests == (("answered", 1),)
 
 
-def test_the_rate_is_of_the_last_minute(clock: SteadyClock) -> None:
+def test_the_rate_is_since_the_first_batch_of_the_last_minute(clock: SteadyClock) -> None:
     signs = VitalSigns()
     signs.judged(30)
     assert signs.snapshot().rate == 30.0, "as if it had run for a second"
@@ -105,7 +105,7 @@ def test_the_rate_is_of_the_last_minute(clock: SteadyClock) -> None:
     clock.now_s += 30.0
     assert signs.snapshot().rate == 60 / 60
     clock.now_s += 1.0
-    assert signs.snapshot().rate == 30 / 60, "the first batch is more than a minute ago"
+    assert signs.snapshot().rate == 30 / 31, "the first batch is more than a minute ago, the second 31 s"
     clock.now_s += 30.0
     found = signs.snapshot()
     assert (found.rate, found.judged, found.idle_s) == (0.0, 60, 61.0)
