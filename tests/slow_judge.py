@@ -72,7 +72,7 @@ def predictions(studio: Studio, project: Project) -> dict[int, list[str]]:
     }
 
 
-def kill_target(url: str, token: str, project: int, store: str, seconds: float, began: Event, **modules: Any) -> None:
+def kill_target(url: str, token: str, project: int, store: str, seconds: float, began: Event | None = None, **modules: Any) -> None:
     """Judge a project; run in a process of its own, which sets `began` when it judges.
 
     `modules` sets constants, as `writeback__SMALLEST_WRITE`.
@@ -85,6 +85,6 @@ def kill_target(url: str, token: str, project: int, store: str, seconds: float, 
         module, _, constant = name.partition("__")
         setattr(importlib.import_module(f"backend.{module}"), constant, value)
     service = slow_service(store, seconds)
-    told = Told(progress=lambda done, total: began.set())
+    told = Told(progress=lambda done, total: began.set()) if began else Told()
     judge_project(Studio(url, token), service, project, RunOptions(batch_size=4), told)
     service.close()
