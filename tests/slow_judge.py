@@ -72,7 +72,9 @@ def predictions(studio: Studio, project: Project) -> dict[int, list[str]]:
     }
 
 
-def kill_target(url: str, token: str, project: int, store: str, seconds: float, began: Event | None = None, **modules: Any) -> None:
+def kill_target(
+    url: str, token: str, project: int, store: str, seconds: float, began: Event | None = None, **modules: Any
+) -> None:
     """Judge a project; run in a process of its own, which sets `began` when it judges.
 
     `modules` sets constants, as `writeback__SMALLEST_WRITE`.

@@ -23,7 +23,7 @@ def killed_at_random_moments(ground: Ground, notes: Notes) -> None:
         target = context.Process(
             target=kill_target,
             args=(ground.label_studio.url, ground.label_studio.token, project.id, str(ground.store), SECONDS),
-            kwargs={"writeback__SMALLEST_WRITE": 20, "writeback__DOUBT_S": 2.0},
+            kwargs={"writeback__SMALLEST_WRITE": 20, "writeback__FULL_WRITES": 60, "writeback__DOUBT_S": 2.0},
         )
         target.start()
         target.join(ground.dice.uniform(0.3, 3.0))
