@@ -23,7 +23,9 @@ class JudgeCommand:
         arguments = ("judge", "--project", str(project), "--engine", "scripted", "--failures", str(failures))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                judge_command(*arguments, seconds=SECONDS, constants=("writeback.SMALLEST_WRITE=50",)),
+                judge_command(
+                    *arguments, seconds=SECONDS, constants=("writeback.SMALLEST_WRITE=50", "writeback.FULL_WRITES=1000")
+                ),
                 env=judge_environment(ground.label_studio.url, ground.label_studio.token, STORE=str(store)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
