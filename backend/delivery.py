@@ -36,6 +36,7 @@ ANSWER_GRACE_S = 5.0
 STORING_S = 0.05
 """For every prediction of an answer; Label Studio needs 18 ms on a slow machine to store one."""
 MOST_AT_HAND = 100_000
+"""Jobs of a project that are looked through while nothing can be written."""
 AT_ONCE = 1_000
 """Tasks that are looked at together."""
 LOOK_EVERY_S = 5.0

@@ -225,4 +225,5 @@ def test_it_loads_itself_anew(browser: Browser) -> None:
 
 def test_the_picture_in_the_documentation(browser: Browser, server: StatusServer) -> None:
     with opened(browser, f"{server.url}/busy") as (page, _):
+        assert page.get_by_role("heading", level=1).inner_text() == "Judging: 1,240 waiting, about 2 min left"
         keep_screenshot(page, "status.png")
