@@ -1,6 +1,17 @@
 """The commands: a module each, gathered here."""
 
-from backend.cli import doctor, evaluation, exporting, generation, judging, projects, rubrics, serving
+from backend.cli import bench, doctor, evaluation, exporting, generation, judging, projects, rubrics, serving
 from backend.cli.root import main
 
-__all__ = ["doctor", "evaluation", "exporting", "generation", "judging", "main", "projects", "rubrics", "serving"]
+__all__ = [
+    "bench",
+    "doctor",
+    "evaluation",
+    "exporting",
+    "generation",
+    "judging",
+    "main",
+    "projects",
+    "rubrics",
+    "serving",
+]

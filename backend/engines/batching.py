@@ -13,28 +13,46 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def batches(lengths: Sequence[int], max_tokens: int) -> list[tuple[int, ...]]:
-    """Indices of the items in batches of at most `max_tokens`, counted as items times the longest of them.
+Size = tuple[int, ...]
+"""Tokens of an item's parts. In a batch, each part has as much room as the longest of that part needs."""
+
+
+def batches(sizes: Sequence[Size], max_tokens: int) -> list[tuple[int, ...]]:
+    """Indices of the items in batches of at most `max_tokens`, counted as items times the room of their parts.
 
     Longest first, so that little is padded and what does not fit shows at once. An item longer
     than `max_tokens` is a batch of its own.
     """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     found: list[tuple[int, ...]] = []
-    at = 0
-    while at < len(order):
-        count = max(1, max_tokens // max(1, lengths[order[at]]))
-        found.append(tuple(order[at : at + count]))
-        at += count
-    return found
+    batch: list[int] = []
+    room: Size = ()
+    for index in sorted(range(len(sizes)), key=lambda index: (-sum(sizes[index]), sizes[index])):
+        wider = tuple(map(max, room or sizes[index], sizes[index]))
+        if batch and (len(batch) + 1) * sum(wider) > max_tokens:
+            found.append(tuple(batch))
+            batch, wider = [], sizes[index]
+        batch.append(index)
+        room = wider
+    return [*found, tuple(batch)] if batch else found
 
 
 def run_in_batches(
-    items: Sequence[T], lengths: Sequence[int], max_tokens: int, run: Callable[[Sequence[T]], Sequence[R]]
+    items: Sequence[T],
+    sizes: Sequence[Size],
+    max_tokens: int,
+    run: Callable[[Sequence[T]], Sequence[R]],
+    ahead: Callable[[T], object] | None = None,
 ) -> list[R | None]:
-    """What `run` gives for every item, in the items' order; None for an item that alone exhausts the memory."""
+    """What `run` gives for every item, in the items' order; None for an item that alone exhausts the memory.
+
+    `ahead` is told of every item one batch before it is run.
+    """
     results: list[R | None] = [None] * len(items)
-    for batch in batches(lengths, max_tokens):
+    plan = batches(sizes, max_tokens)
+    for number, batch in enumerate(plan):
+        if ahead is not None:
+            for index in (index for soon in plan[number : number + 2] for index in soon):
+                ahead(items[index])
         for index, result in zip(batch, run_or_halve([items[index] for index in batch], run), strict=True):
             results[index] = result
     return results

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 from backend.core.types import Question
 from backend.engines.backbones import Grid
@@ -13,11 +12,8 @@ from backend.engines.faults import first_line
 from backend.engines.loading import LoadedModel
 from backend.engines.messages import Message, split_prompt
 from backend.engines.packing import PackedRequest, Prompt
+from backend.engines.pixels import Pictures
 from backend.errors import EngineError, ImageError
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
 
 
 class Encoder:
@@ -25,21 +21,46 @@ class Encoder:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
+        self._patching = loaded.patching
         self._templates: dict[tuple[str, int], tuple[str, str]] = {}
         self._option_ids: dict[tuple[str, str], int] = {}
 
     def pack(self, request: JudgeRequest) -> PackedRequest:
         """The sample as prefix, its questions as branches.
 
-        Raises ImageError for an image that the processor refuses, EngineError for an option that is not one token.
+        Raises ImageError for an image that the model does not take, EngineError for an option that is not one token.
         """
+        [packed] = self.pack_all([request])
+        if isinstance(packed, ImageError):
+            raise packed
+        return packed
+
+    def pack_all(self, requests: Sequence[JudgeRequest]) -> list[PackedRequest | ImageError]:
+        """Many at once, which tokenizers do on several cores; an error as a value for an image that is not taken.
+
+        Raises EngineError as `pack` does.
+        """
+        grids = [self._grids_or_why(request) for request in requests]
+        parts = [
+            [] if isinstance(grid, ImageError) else self._parts(request, grid)
+            for request, grid in zip(requests, grids, strict=True)
+        ]
+        ids = iter(self._tokenize([text for texts in parts for text in texts]))
+        return [
+            grid if isinstance(grid, ImageError) else self._packed(request, grid, [next(ids) for _ in texts])
+            for request, grid, texts in zip(requests, grids, parts, strict=True)
+        ]
+
+    def _parts(self, request: JudgeRequest, grids: Sequence[Grid]) -> list[str]:
         before, tail = self._template(request.instructions, len(request.images))
-        pixels, grids = self._patches(request.images, request.max_pixels)
-        texts = [self._fill(before, grids) + request.fields, *(q.text + tail for q in request.questions)]
-        prefix, *branches = self._tokenize(texts)
-        self._check_placeholders([prefix, *branches], grids)
+        return [self._fill(before, grids) + request.fields, *(q.text + tail for q in request.questions)]
+
+    def _packed(self, request: JudgeRequest, grids: tuple[Grid, ...], ids: Sequence[tuple[int, ...]]) -> PackedRequest:
+        self._check_placeholders(ids, grids)
+        prefix, *branches = ids
+        _, tail = self._template(request.instructions, len(request.images))
         return PackedRequest(
-            Prompt(prefix, grids, pixels),
+            Prompt(prefix, grids, self._pictures(request, grids)),
             branch_ids=tuple(branches),
             option_ids=tuple(self._options(question, tail) for question in request.questions),
         )
@@ -47,10 +68,10 @@ class Encoder:
     def prompt(self, request: WriteRequest) -> Prompt:
         """The sample and what is to be written, up to where the reply begins. Raises ImageError as `pack` does."""
         before, tail = self._template(request.instructions, len(request.images))
-        pixels, grids = self._patches(request.images, request.max_pixels)
+        grids = self._grids(request)
         [ids] = self._tokenize([self._fill(before, grids) + request.fields + request.writing.text + tail])
         self._check_placeholders([ids], grids)
-        return Prompt(ids, grids, pixels)
+        return Prompt(ids, grids, self._pictures(request, grids))
 
     def area(self, request: JudgeRequest | WriteRequest) -> int:
         """Pixels of the largest image as the model sees it, but for whole patches; 0 without images."""
@@ -58,7 +79,9 @@ class Encoder:
         return max((min(max(w * h, smallest), largest) for w, h in (image.size for image in request.images)), default=0)
 
     def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        return [tuple(ids) for ids in self.loaded.tokenizer(texts, add_special_tokens=False).input_ids]
+        if not texts:
+            return []
+        return [tuple(ids) for ids in self.loaded.tokenizer(list(texts), add_special_tokens=False).input_ids]
 
     def _template(self, instructions: str, images: int) -> tuple[str, str]:
         key = (instructions, images)
@@ -78,18 +101,21 @@ class Encoder:
             ) from exc
         return text
 
-    def _patches(
-        self, images: Sequence[Image.Image], max_pixels: int | None
-    ) -> tuple[torch.Tensor | None, tuple[Grid, ...]]:
-        if not images:
-            return None, ()
-        smallest, largest = self._areas(max_pixels)
-        size = {"shortest_edge": smallest, "longest_edge": largest}
+    def _grids_or_why(self, request: JudgeRequest) -> tuple[Grid, ...] | ImageError:
         try:
-            inputs = self.loaded.image_processor(images=list(images), size=size, return_tensors="pt")
+            return self._grids(request)
+        except ImageError as exc:
+            return exc
+
+    def _grids(self, request: JudgeRequest | WriteRequest) -> tuple[Grid, ...]:
+        areas = self._areas(request.max_pixels)
+        try:
+            return tuple(self._patching.grid(*image.size, *areas) for image in request.images)
         except ValueError as exc:
             raise ImageError(f"the model takes no such image: {first_line(exc)}") from exc
-        return inputs["pixel_values"], tuple((t, h, w) for t, h, w in inputs["image_grid_thw"].tolist())
+
+    def _pictures(self, request: JudgeRequest | WriteRequest, grids: Sequence[Grid]) -> Pictures:
+        return Pictures(request.images, grids, self._patching)
 
     def _areas(self, max_pixels: int | None) -> tuple[int, int]:
         """Pixels that an image is enlarged to at least, and shrunk to at most, but for whole patches."""
@@ -98,7 +124,7 @@ class Encoder:
         return (smallest, largest) if max_pixels is None else (min(smallest, max_pixels), max_pixels)
 
     def _placeholders(self, grid: Grid) -> int:
-        return prod(grid) // self.loaded.merge_size**2
+        return prod(grid) // self._patching.merge**2
 
     def _fill(self, text: str, grids: Sequence[Grid]) -> str:
         pad = self.loaded.tokenizer.convert_ids_to_tokens(self.loaded.image_token_id)

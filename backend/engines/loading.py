@@ -14,6 +14,7 @@ from typing import Any, Literal
 from backend.engines.backbones import Backbone, find_backbone
 from backend.engines.base import EngineMemory
 from backend.engines.faults import as_engine_error, is_out_of_memory
+from backend.engines.pixels import Patching, patching_of
 from backend.errors import EngineError
 
 _OLDEST_TRANSFORMERS = (5, 5, 4)
@@ -41,14 +42,9 @@ class LoadedModel:
         return int(self.model.config.image_token_id)
 
     @property
-    def patch_size(self) -> int:
-        """Side of a patch, in pixels of the resized image."""
-        return int(self.image_processor.patch_size)
-
-    @property
-    def merge_size(self) -> int:
-        """Patches along each side of what becomes one token."""
-        return int(self.image_processor.merge_size)
+    def patching(self) -> Patching:
+        """How its images are prepared."""
+        return patching_of(self.image_processor)
 
     @property
     def vocabulary(self) -> int:

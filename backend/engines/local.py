@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,13 +17,14 @@ from backend.core.types import Answer, Reply, Unscored, Unwritten
 from backend.engines.base import EngineIdentity, EngineMemory, JudgeRequest, WriteRequest
 from backend.engines.batching import run_in_batches, run_or_halve, within_memory
 from backend.engines.encoding import Encoder
+from backend.engines.fast import can_compile
 from backend.engines.faults import let_go, told
 from backend.engines.fitting import Request, Tries, load_of, too_large
-from backend.engines.loading import load_model, version_of
+from backend.engines.loading import LoadedModel, load_model, version_of
 from backend.engines.packing import PackedRequest, Prompt
-from backend.engines.prefill import Menus, branch_logits, option_logprobs
+from backend.engines.prefill import PendingMenus, begin_menus
 from backend.engines.rubrics import default_rubric
-from backend.engines.selftest import check_and_prepare
+from backend.engines.selftest import check_and_prepare, fuse
 from backend.engines.writing import Grammars, Job, write_drafts
 from backend.errors import EngineError, ImageError
 
@@ -35,12 +37,21 @@ MAX_BATCH_TOKENS = {"cuda": 16_384, "cpu": 4096}
 """Of one forward pass, by device. A large GPU is filled (vLLM prefills as many at once on an H100), and what the pass
 needs, a few GB, goes with the 17 GB of a 7B model in bfloat16 on a card of 24 GB. A CPU is slower with more."""
 
+_MOST_THREADS = 8
+"""That shrink images: each makes about 500 of 504 x 504 pixels a second, more than any GPU judges."""
+
 _MIB = 2**20
+
+_ENCODED_AT_ONCE = 64
+"""Requests: two passes or more on a GPU, so that rows of alike length find each other."""
 
 Line = tuple[float, ...]
 """The log-probability of each of a question's options."""
 Lines = tuple[Line | None, ...]
 """One per question of a sample; None where memory did not suffice for it."""
+
+_Begun = tuple[list[PackedRequest | ImageError], list[PackedRequest], list[PendingMenus | None]]
+"""Requests, the rows made of them, and what is coming for each row; None where memory did not suffice."""
 
 
 class LocalEngine:
@@ -56,12 +67,14 @@ class LocalEngine:
         name: str | None = None,
         rubric: Rubric | None = None,
         max_batch_tokens: int | None = None,
+        compiled: bool | None = None,
     ) -> None:
         """`max_pixels` is the largest image area the model sees; None keeps the processor's own.
 
         `max_batch_tokens` bounds one forward pass, padding counted, and one batch of replies with their prompts; a
         single question or reply that is longer goes alone. None takes `MAX_BATCH_TOKENS`; for replies always that of
-        GPUs, because a step costs about the same for few as for many.
+        GPUs, because a step costs about the same for few as for many. `compiled` has torch fuse the model's layers,
+        which takes about half a minute at the start; None does so on a GPU where it can.
         """
         self._source = model
         self._revision = revision
@@ -69,10 +82,12 @@ class LocalEngine:
         self._device = _pick_device(device)
         self._name = name or model.rstrip("/").rsplit("/", 1)[-1]
         self._rubric = rubric
+        self._compiled = compiled
         self._max_batch_tokens = max_batch_tokens or MAX_BATCH_TOKENS[self._device]
         self._max_write_tokens = max_batch_tokens or MAX_BATCH_TOKENS["cuda"]
         self._encoder: Encoder | None = None
         self._grammars: Grammars | None = None
+        self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "pixels")
         self._tried_answers = Tries()
         self._tried_writing = Tries()
 
@@ -90,7 +105,7 @@ class LocalEngine:
                 "torch": version_of("torch"),
                 "transformers": version_of("transformers"),
                 "llguidance": version_of("llguidance"),
-                "torchvision": version_of("torchvision"),
+                "pillow": version_of("pillow"),
             },
         )
 
@@ -151,10 +166,19 @@ class LocalEngine:
         """Tokenise a request; every image placeholder is repeated as often as its patches ask for."""
         return self._ready().pack(request)
 
+    def loaded(self) -> LoadedModel:
+        """The model itself, loaded now if it was not. Raises EngineError."""
+        return self._ready().loaded
+
+    def _load(self) -> LoadedModel:
+        return load_model(self._source, revision=self._revision, max_pixels=self._max_pixels, device=self._device)
+
     def _prepare(self) -> Encoder:
-        loaded = load_model(self._source, revision=self._revision, max_pixels=self._max_pixels, device=self._device)
+        loaded = self._load()
         encoder = Encoder(loaded)
         check_and_prepare(loaded, encoder)
+        if self._compiled or (self._compiled is None and self._device == "cuda" and can_compile()):
+            fuse(loaded, encoder)
         return encoder
 
     def _ready(self) -> Encoder:
@@ -164,16 +188,29 @@ class LocalEngine:
         return self._encoder
 
     def _read(self, requests: Sequence[JudgeRequest]) -> list[Lines | str]:
-        """What the model says to every question; the reason alone where an image cannot be taken."""
-        packed = [_encoded(self.pack, request) for request in requests]
-        rows = [row for item in packed if not isinstance(item, str) for row in item.split(self._max_batch_tokens)]
-        found = run_in_batches(rows, [row.length for row in rows], self._max_batch_tokens, self._answer_pass)
+        """What the model says to every question; the reason alone where an image cannot be taken.
+
+        A part is encoded while the passes over the one before are under way.
+        """
+        begun = [self._begin(requests[at : at + _ENCODED_AT_ONCE]) for at in range(0, len(requests), _ENCODED_AT_ONCE)]
+        return [said for part in begun for said in self._end(part)]
+
+    def _begin(self, requests: Sequence[JudgeRequest]) -> _Begun:
+        packed = self._ready().pack_all(requests)
+        rows = [row for item in packed if isinstance(item, PackedRequest) for row in item.split(self._max_batch_tokens)]
+        sizes = [row.size for row in rows]
+        return packed, rows, run_in_batches(rows, sizes, self._max_batch_tokens, self._answer_pass, self._look_ahead)
+
+    def _end(self, begun: _Begun) -> list[Lines | str]:
+        packed, rows, pending = begun
         lines = iter(
             line
-            for row, menus in zip(rows, found, strict=True)
-            for line in (self._one_by_one(row) if menus is None else menus)
+            for row, menus in zip(rows, pending, strict=True)
+            for line in (self._one_by_one(row) if menus is None else menus.read())
         )
-        return [item if isinstance(item, str) else tuple(islice(lines, len(item.branch_ids))) for item in packed]
+        return [
+            str(item) if isinstance(item, ImageError) else tuple(islice(lines, len(item.branch_ids))) for item in packed
+        ]
 
     def _one_by_one(self, row: PackedRequest) -> Lines:
         """The questions of a row that does not fit, one after the other until one does not fit either."""
@@ -182,7 +219,7 @@ class LocalEngine:
             menus = within_memory(partial(self._answer_pass, [single]))
             if menus is None:
                 break
-            lines += menus[0]
+            lines += menus[0].read()
         return (*lines, *[None] * (len(row.branch_ids) - len(lines)))
 
     def _answers(self, request: JudgeRequest, found: Lines | str | None) -> tuple[Answer, ...]:
@@ -204,7 +241,8 @@ class LocalEngine:
             for request, prompt in zip(requests, prompts, strict=True)
             if isinstance(prompt, Prompt)
         ]
-        replies = iter(run_in_batches(jobs, [job.length for job in jobs], self._max_write_tokens, self._write_pass))
+        sizes = [(job.length,) for job in jobs]
+        replies = iter(run_in_batches(jobs, sizes, self._max_write_tokens, self._write_pass))
         return [
             Unwritten(request.writing, prompt) if isinstance(prompt, str) else next(replies)
             for request, prompt in zip(requests, prompts, strict=True)
@@ -227,9 +265,13 @@ class LocalEngine:
         area = self._ready().area(request)
         return too_large(request, area, lambda smaller: bool(within_memory(partial(try_it, smaller))))
 
-    def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[Menus]:
-        loaded = self._ready().loaded
-        return option_logprobs(branch_logits(loaded, rows), rows)
+    def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[PendingMenus]:
+        return begin_menus(self._ready().loaded, rows)
+
+    def _look_ahead(self, row: PackedRequest) -> None:
+        """Have its images shrunk while the GPU is at work; a CPU has its hands full."""
+        if self._device == "cuda":
+            row.prefix.pictures.begin(self._pool)
 
     def _write_pass(self, jobs: Sequence[Job]) -> list[Reply]:
         loaded = self._ready().loaded

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backend.engines.backbones import Grid
+    from backend.engines.pixels import Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Prompt:
     """Tokens; an image's placeholder is there as often as the model makes tokens of it."""
     grids: tuple[Grid, ...]
     """Per image: patches in time, height and width."""
-    pixel_values: torch.Tensor | None
-    """Shape (patches of all images, values of a patch); None without images."""
+    pictures: Pictures
+    """Its images, as many as there are grids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class PackedRequest:
     def length(self) -> int:
         """Tokens in the packed row."""
         return len(self.prefix.ids) + sum(len(branch) for branch in self.branch_ids)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Tokens of the prefix and of all branches."""
+        return len(self.prefix.ids), self.length - len(self.prefix.ids)
 
     def split(self, max_tokens: int) -> tuple[PackedRequest, ...]:
         """The same questions in order over as many rows as `max_tokens` asks for, each with the whole prefix.
@@ -86,12 +92,12 @@ class Layout:
     """Shape (branches,): index of each branch's last token, whose logits are the answer."""
 
 
-def lay_out(prefix_len: int, branch_lens: Sequence[int], length: int) -> Layout:
-    """Place a prefix and its branches from the left; what is left of `length` is padding."""
+def lay_out(prefix_len: int, branch_lens: Sequence[int], length: int, room: int | None = None) -> Layout:
+    """Place a prefix from the left and its branches from `room` on, or right behind it; the rest is padding."""
     segments = np.full(length, -1, dtype=np.int64)
     offsets = np.zeros(length, dtype=np.int64)
     segments[:prefix_len] = 0
-    at, ends = prefix_len, []
+    at, ends = prefix_len if room is None else room, []
     for number, size in enumerate(branch_lens, start=1):
         segments[at : at + size] = number
         offsets[at : at + size] = np.arange(size)
@@ -100,24 +106,20 @@ def lay_out(prefix_len: int, branch_lens: Sequence[int], length: int) -> Layout:
     return Layout(segments, offsets, np.asarray(ends, dtype=np.int64))
 
 
-def tree_mask(segments: torch.Tensor) -> torch.Tensor:
-    """Boolean attention mask of shape (batch, 1, length, length) from segments of shape (batch, length).
+def tree_mask(segments: torch.Tensor, room: int = 0) -> torch.Tensor:
+    """Boolean attention mask of shape (batch, 1, length - room, length) from segments of shape (batch, length).
 
-    True where row i may look at column j: j is not after i, and j is in the prefix or in i's own
-    branch. Padding looks at itself only, so that no row of the softmax is empty.
+    True where row i, counted from `room`, may look at column j: j is not after i, and j is in the prefix or in i's
+    own branch. Padding looks at itself only, so that no row of the softmax is empty.
     """
     import torch
 
     length = segments.shape[1]
-    rows, columns = segments[:, :, None], segments[:, None, :]
+    rows, columns = segments[:, room:, None], segments[:, None, :]
     index = torch.arange(length, device=segments.device)
-    causal = index[:, None] >= index[None, :]
-    visible = (
-        ((columns == 0) & (rows >= 0))
-        | ((columns == rows) & (rows > 0))
-        | torch.eye(length, dtype=torch.bool, device=segments.device)
-    )
-    return (visible & causal)[:, None]
+    at, other = index[room:, None], index[None, :]
+    visible = ((columns == 0) & (rows >= 0)) | ((columns == rows) & (rows > 0)) | (at == other)
+    return (visible & (at >= other))[:, None]
 
 
 def tree_positions(

@@ -14,11 +14,11 @@ from backend.core.types import Question
 from backend.engines.backbones import Grid
 from backend.engines.base import JudgeRequest
 from backend.engines.encoding import Encoder
+from backend.engines.fast import compile_layers, replace_slow_spots
 from backend.engines.faults import as_engine_error, first_line, is_gpu_fault, is_out_of_memory
 from backend.engines.loading import BIGGER, LoadedModel, version_of
 from backend.engines.packing import PackedRequest, Prompt
 from backend.engines.prefill import branch_logits, image_inputs, prefix_positions, token_kinds
-from backend.engines.vision import replace_slow_spots
 from backend.errors import EngineError, ImageError
 
 if TYPE_CHECKING:
@@ -41,15 +41,18 @@ The kernels are the same, and what is masked counts exactly nothing: only expert
 tokens along, round another way.
 """
 
+_PIXELS_APART = 0.02
+"""Largest mean distance of a normalised pixel: torchvision and Pillow round differently, as does bfloat16."""
+
 _MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 """What a model raises that is called in a way its transformers version does not know."""
 
 
 def check_and_prepare(loaded: LoadedModel, encoder: Encoder) -> None:
     """Run the checks, and put the faster vision tower in place between them. Raises EngineError when one fails."""
-    _check_patches(loaded)
     try:
         packed = encoder.pack(_sample())
+        _check_patches(loaded, _sample(), packed)
         _check_positions(loaded, packed.prefix)
         plain = [_plain(loaded, packed, branch) for branch in packed.branch_ids]
         replace_slow_spots(loaded.model)
@@ -64,6 +67,22 @@ def check_and_prepare(loaded: LoadedModel, encoder: Encoder) -> None:
         raise _misfit(loaded, f"questions asked together get other answers than alone, {apart:.2g} of at most 1 apart")
     if not moved <= _UNMOVED[dtype]:
         raise _misfit(loaded, "a question's answer depends on what else is asked")
+
+
+def fuse(loaded: LoadedModel, encoder: Encoder) -> None:
+    """Have torch fuse the model's layers, if it then answers as before. Raises EngineError when nothing runs at all."""
+    one = encoder.pack(_sample())
+
+    def try_it() -> torch.Tensor:
+        """One row and several, which torch compiles apart."""
+        import torch
+
+        return torch.cat([branch_logits(loaded, rows).softmax(dim=-1) for rows in ([one], [one, one, one])])
+
+    try:
+        compile_layers(loaded.model, try_it, _ALIKE[str(loaded.model.dtype).removeprefix("torch.")])
+    except (RuntimeError, MemoryError) as exc:
+        raise _as_engine_error(loaded, exc) from exc
 
 
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -108,14 +127,19 @@ def _picture() -> Image.Image:
     return picture
 
 
-def _check_patches(loaded: LoadedModel) -> None:
-    vision = loaded.model.config.vision_config
-    ours, theirs = (loaded.patch_size, loaded.merge_size), (vision.patch_size, vision.spatial_merge_size)
-    if ours != theirs:
+def _check_patches(loaded: LoadedModel, request: JudgeRequest, packed: PackedRequest) -> None:
+    """That images are cut as the model wants them, and prepared as the image processor would."""
+    vision, ours = loaded.model.config.vision_config, loaded.patching
+    if (ours.patch, ours.merge) != (vision.patch_size, vision.spatial_merge_size):
         raise EngineError(
-            f"the image processor of {loaded.source} cuts patches of {ours[0]} pixels and merges {ours[1]} a side, "
-            f"its model wants {theirs[0]} and {theirs[1]}: take preprocessor_config.json from where config.json is from"
+            f"the image processor of {loaded.source} cuts patches of {ours.patch} pixels and merges {ours.merge} a "
+            f"side, its model wants {vision.patch_size} and {vision.spatial_merge_size}: take preprocessor_config.json "
+            "from where config.json is from"
         )
+    theirs = loaded.image_processor(images=list(request.images), return_tensors="pt")["pixel_values"]
+    made = image_inputs(loaded, [packed.prefix])["pixel_values"].float().cpu()
+    if made.shape != theirs.shape or not float((made - theirs).abs().mean()) < _PIXELS_APART:
+        raise _misfit(loaded, "its image processor prepares images in another way")
 
 
 def _check_positions(loaded: LoadedModel, prompt: Prompt) -> None:
@@ -124,7 +148,7 @@ def _check_positions(loaded: LoadedModel, prompt: Prompt) -> None:
     ids = torch.tensor([prompt.ids], device=loaded.device)
     grid = torch.tensor(prompt.grids, device=loaded.device)
     got, after = prefix_positions(loaded, ids, torch.zeros_like(ids), grid)
-    want, end = mrope_positions(prompt.ids, prompt.grids, loaded.image_token_id, loaded.merge_size)
+    want, end = mrope_positions(prompt.ids, prompt.grids, loaded.image_token_id, loaded.patching.merge)
     if got[:, 0].T.tolist() != [list(place) for place in want] or int(after[0]) != end:
         raise _misfit(loaded, "it places the tokens of an image wrongly")
 

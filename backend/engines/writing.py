@@ -174,7 +174,7 @@ def write_drafts(loaded: LoadedModel, drafts: Sequence[Draft]) -> list[Reply]:
     rows = [[pad] * missing + list(draft.job.prompt.ids) for missing, draft in zip(padding, drafts, strict=True)]
     ids = torch.tensor(rows, device=loaded.device)
     mask = torch.tensor([[0] * missing + [1] * (length - missing) for missing in padding], device=loaded.device)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):  # a step's shapes are compiled for nobody
         loaded.model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -194,5 +194,5 @@ def _reply(loaded: LoadedModel, draft: Draft) -> Reply:
     if not draft.matcher.is_accepting():
         return Unwritten(writing, f"the reply was not complete at its limit of {draft.limit} tokens")
     text = loaded.tokenizer.decode(draft.tokens, clean_up_tokenization_spaces=False)
-    frames = tuple(loaded.backbone.frame(grid, loaded.patch_size) for grid in draft.job.prompt.grids)
+    frames = tuple(loaded.backbone.frame(grid, loaded.patching.patch) for grid in draft.job.prompt.grids)
     return Written(writing, text, frames)

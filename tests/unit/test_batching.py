@@ -11,23 +11,44 @@ from hypothesis import strategies as st
 
 from backend.engines.batching import batches, run_in_batches, within_memory
 from backend.engines.packing import PackedRequest, Prompt
+from backend.engines.pixels import Patching, Pictures
 
 
 def test_batches_hold_items_of_similar_length_within_the_budget() -> None:
     """The longest, 9, goes alone (2 x 9 > 12); 5 and 4 cost 10; 3, 2, 1 and 1 cost 12."""
-    assert batches([3, 9, 1, 5, 2, 4, 1], 12) == [(1,), (3, 5), (0, 4, 2, 6)]
+    assert batches([(3,), (9,), (1,), (5,), (2,), (4,), (1,)], 12) == [(1,), (3, 5), (0, 4, 2, 6)]
 
 
 def test_what_exceeds_the_budget_goes_alone() -> None:
-    assert batches([20, 3], 12) == [(0,), (1,)]
+    assert batches([(20,), (3,)], 12) == [(0,), (1,)]
 
 
-@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 100))
-def test_every_item_is_in_one_batch_of_bounded_cost(lengths: list[int], budget: int) -> None:
-    found = batches(lengths, budget)
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+def test_parts_have_the_room_of_the_longest_of_each() -> None:
+    """Each is 8 long, but side by side the first two are 6 + 6 wide: 24 for both, 16 for the two that are alike."""
+    assert batches([(6, 2), (2, 6), (6, 2)], 16) == [(1,), (0, 2)]
+    assert batches([(6, 2), (2, 6)], 24) == [(1, 0)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=30), st.integers(1, 200))
+def test_every_item_is_in_one_batch_of_bounded_cost(sizes: list[tuple[int, int]], budget: int) -> None:
+    found = batches(sizes, budget)
+    assert sorted(index for batch in found for index in batch) == list(range(len(sizes)))
     for batch in found:
-        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+        first, second = (max(sizes[index][part] for index in batch) for part in range(2))
+        assert len(batch) == 1 or len(batch) * (first + second) <= budget
+
+
+def test_what_is_next_is_told_a_batch_before_it_is_run() -> None:
+    said: list[str] = []
+
+    def run(items: Sequence[str]) -> list[str]:
+        said.append(f"run {''.join(items)}")
+        return list(items)
+
+    run_in_batches(["a", "bb", "ccc"], [(1,), (2,), (3,)], 3, run, lambda item: said.append(f"soon {item}"))
+    runs = ["run ccc", "run bb", "run a"]
+    assert [line for line in said if line in runs] == runs
+    assert all(said.index(f"soon {item}") < said.index(before) for item, before in (("bb", runs[0]), ("a", runs[1])))
 
 
 def no_gpu_memory() -> None:
@@ -89,7 +110,7 @@ def test_what_does_not_fit_is_halved_and_what_never_fits_is_none(run_out: Callab
     words = ["ab", "cd", "abcdef", "ef"]
     gc.disable()
     try:
-        assert run_in_batches(words, [len(word) for word in words], 100, room.run) == ["AB", "CD", None, "EF"]
+        assert run_in_batches(words, [(len(word),) for word in words], 100, room.run) == ["AB", "CD", None, "EF"]
     finally:
         gc.enable()
     assert room.passes == [["abcdef", "ab", "cd", "ef"], ["abcdef", "ab"], ["abcdef"], ["ab"], ["cd", "ef"]]
@@ -101,7 +122,7 @@ def test_other_errors_pass_through() -> None:
         raise RuntimeError("not about memory")
 
     with pytest.raises(RuntimeError, match="not about memory"):
-        run_in_batches(["a"], [1], 10, fail)
+        run_in_batches(["a"], [(1,)], 10, fail)
 
 
 def test_work_within_memory_gives_what_it_gives() -> None:
@@ -111,7 +132,10 @@ def test_work_within_memory_gives_what_it_gives() -> None:
 
 def packed(prefix: int, *branches: int) -> PackedRequest:
     ids = tuple((number,) * length for number, length in enumerate(branches, start=1))
-    return PackedRequest(Prompt((0,) * prefix, (), None), ids, tuple((number,) for number in range(1, len(ids) + 1)))
+    pictures = Pictures((), (), Patching(14, 2, 2, 1.0, (0.0,), (1.0,), 3))
+    return PackedRequest(
+        Prompt((0,) * prefix, (), pictures), ids, tuple((number,) for number in range(1, len(ids) + 1))
+    )
 
 
 def lengths(rows: Sequence[PackedRequest]) -> list[list[int]]:

@@ -21,7 +21,7 @@ from backend.engines.encoding import Encoder
 from backend.engines.loading import load_model, refuse_broken_transformers
 from backend.engines.local import LocalEngine, hash_folder
 from backend.engines.packing import PackedRequest
-from backend.engines.prefill import Menus, branch_logits
+from backend.engines.prefill import PendingMenus, branch_logits
 from backend.engines.selftest import check_and_prepare
 from backend.errors import EngineDead, EngineError
 
@@ -159,7 +159,7 @@ def test_the_models_own_image_token_in_a_text_is_refused(engine: LocalEngine) ->
 class Watched(LocalEngine):
     """Notes the size of every forward pass."""
 
-    def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[Menus]:
+    def _answer_pass(self, rows: Sequence[PackedRequest]) -> list[PendingMenus]:
         self.passes = [*getattr(self, "passes", []), (len(rows), max(row.length for row in rows))]
         return super()._answer_pass(rows)
 

@@ -17,6 +17,7 @@ from backend.core.types import Answer, Option, Question, Reply, Scored, Unscored
 from backend.core.writing import box_writing
 from backend.engines.base import HasMemory, JudgeRequest, WriteRequest
 from backend.engines.local import LocalEngine
+from backend.engines.pixels import Patching
 from backend.engines.scripted import ScriptedEngine
 from backend.engines.writing import Job
 from backend.errors import EngineDead, EngineError
@@ -227,39 +228,35 @@ def test_a_sample_that_fits_at_no_size_says_so(engine: LocalEngine, memory: Memo
 
 
 class Frugal:
-    """An image processor that has memory for so many numbers of patches at a time, those in use counted."""
+    """Has memory for so many numbers of patches at a time, those in use counted."""
 
-    room: float = math.inf
-    calls = 0
-    alive: list[Any]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = math.inf
+        self._alive: list[Any] = []
+        self._make = Patching.patches
+        monkeypatch.setattr(Patching, "patches", lambda *args: self._patches(*args))
 
-    def __call__(self, images: Any, **kwargs: Any) -> Any:
+    def _patches(self, *args: Any) -> Any:
         import numpy as np
 
-        self.calls += 1
-        inputs = super().__call__(images=images, **kwargs)  # type: ignore[misc]
-        in_use = [ref() for ref in self.alive]
-        taken = sum(patches.numel() for patches in in_use if patches is not None)
-        if taken + inputs["pixel_values"].numel() > self.room:
+        made = self._make(*args)
+        in_use = [ref() for ref in self._alive]
+        if sum(patches.numel() for patches in in_use if patches is not None) + made.numel() > self.room:
             np.empty(2**60, dtype=np.uint8)
-        self.alive.append(weakref.ref(inputs["pixel_values"]))
-        return inputs
+        self._alive.append(weakref.ref(made))
+        return made
 
 
 @pytest.fixture
-def frugal(engine: LocalEngine) -> Iterator[Frugal]:
-    """The engine's image processor, with a memory."""
-    processor = engine._ready().loaded.image_processor
-    plain = processor.__class__
-    processor.__class__ = type("Processor", (Frugal, plain), {"alive": []})
-    yield processor
-    processor.__class__ = plain
+def frugal(monkeypatch: pytest.MonkeyPatch) -> Frugal:
+    """Where patches are cut, with a memory."""
+    return Frugal(monkeypatch)
 
 
 def test_images_that_do_not_fit_as_patches_are_told_alike(engine: LocalEngine, memory: Memory, frugal: Frugal) -> None:
     """A patch is 2 x 3 x 14 x 14 numbers; half of 250880 pixels are 22 x 28 of them, of which there is room for one."""
     small = engine.answer(SMALL)
-    type(frugal).room = 22 * 28 * 1176
+    frugal.room = 22 * 28 * 1176
     got = engine.answer([SMALL[0], LARGE, *SMALL[1:]])
     assert {answer.reason for answer in got[1] if isinstance(answer, Unscored)} == {
         "the sample does not fit into memory at 250880 pixels an image; 125440 would fit: "
@@ -274,7 +271,7 @@ def test_images_that_only_together_do_not_fit_as_patches_are_taken_apart(
 ) -> None:
     whole = lines(engine, [LARGE, LARGE, SMALL[0]])
     memory.passes.clear()
-    type(frugal).room = 32 * 40 * 1176
+    frugal.room = 32 * 40 * 1176
     apart = engine.answer([LARGE, LARGE, SMALL[0]])
     assert [rows for rows, _ in memory.passes] == [1, 1, 1]
     assert len(whole) == 9

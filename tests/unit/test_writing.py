@@ -15,6 +15,7 @@ from backend.core.types import Reply, Unwritten, Writing, Written
 from backend.core.writing import box_writing, claims_writing, text_writing, vqa_writing
 from backend.engines.base import WriteRequest
 from backend.engines.local import LocalEngine
+from backend.engines.prefill import image_inputs
 from backend.engines.writing import Job, gumbel
 from backend.errors import EngineError
 from tests.tiny_models import FAMILIES, save_tiny_model
@@ -124,8 +125,7 @@ def test_greedy_writing_is_what_the_plain_model_would_say_next(folder: Path) -> 
     with torch.inference_mode():
         logits = loaded.model(
             input_ids=ids,
-            pixel_values=prompt.pixel_values,
-            image_grid_thw=torch.tensor(prompt.grids),
+            **image_inputs(loaded, [prompt]),
             mm_token_type_ids=(ids == loaded.image_token_id).int(),
         ).logits[0, -1]
     digits = {tokenizer.convert_tokens_to_ids(str(digit)): str(digit) for digit in range(10)}
