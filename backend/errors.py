@@ -14,6 +14,7 @@ VlmJudgeError
 ├── StudioError           Label Studio refused, failed or is not there
 │   ├── ConnectionRefusedByStudio   its address check rejected our backend
 │   └── StudioAway        it is not there, too slow or failing; asking again later may help
+├── BatchError            a dataset cannot be read, or its verdicts not be written down
 ├── ExportError           an export cannot go on
 ├── EvaluationError       labelled data cannot be opened, or nothing in them can be used
 ├── GenerationError       candidates cannot be generated
@@ -24,6 +25,7 @@ with exit code 1; any other exception is a defect of ours and shows a traceback.
 """
 
 __all__ = [
+    "BatchError",
     "ConnectionRefusedByStudio",
     "DemoError",
     "EngineDead",
@@ -104,6 +106,10 @@ class ConnectionRefusedByStudio(StudioError):
 
 class StudioAway(StudioError):
     """Label Studio is not there, too slow or failing. A write that ends so may have been carried out all the same."""
+
+
+class BatchError(VlmJudgeError):
+    """A dataset cannot be read, or its verdicts not be written down."""
 
 
 class ExportError(VlmJudgeError):

@@ -19,8 +19,8 @@ from backend.worker import Result, Worker
 log = logging.getLogger(__name__)
 
 IN_HAND = 32
-"""Tasks whose images are fetched or that wait for the engine, per request: enough to fill batches, few enough that
-memory is bounded."""
+"""Tasks whose images are fetched or that wait for the engine, per caller, unless two batches are more: enough to fill
+batches, few enough that memory is bounded."""
 
 _GLANCE_S = 0.5
 """How soon a deadline is seen that was brought forward."""
@@ -74,12 +74,13 @@ def judge_tasks(
     judging: Judging,
     *,
     deadline: Deadline | None = None,
-    in_hand: int = IN_HAND,
+    in_hand: int | None = None,
 ) -> Iterator[Outcome]:
     """The outcome of every task, the first that is known first; `tasks` is read on only as far as there is room.
 
     What is not known at the deadline has none, and nothing more is begun then. A verdict that lacks something which
-    may be answered when asked again is a transient Failure here, and so is whatever goes wrong unforeseen.
+    may be answered when asked again is a transient Failure here, and so is whatever goes wrong unforeseen. `in_hand`
+    are the most tasks that are fetched or wait for the engine; without it two batches, or `IN_HAND` where that is more.
     """
     hand = _Hand(service, worker, judging)
     deadline = deadline or Deadline()
@@ -87,7 +88,8 @@ def judge_tasks(
     more = True
     try:
         while True:
-            while more and hand.has_room(in_hand) and not deadline.is_over:
+            most = in_hand or max(IN_HAND, 2 * worker.batch_size)
+            while more and hand.has_room(most) and not deadline.is_over:
                 task = next(source, None)
                 more = task is not None
                 if task is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,10 @@ class ProjectSpec:
     """A folder below the document root of a Label Studio on this machine, whose files tasks show."""
 
 
-def create_project(studio: Studio, spec: ProjectSpec) -> Project:
+def create_project(studio: Studio, spec: ProjectSpec, fill: Callable[[Project], None] | None = None) -> Project:
     """The project of this title, made or completed: settings, tabs, storage, missing tasks. Raises StudioError.
+
+    `fill` may put more tasks into it, before its tabs are made by the columns that it has then.
 
     Uncertainty sampling and the score column go by `model_version`. A new project takes any; an existing one only a
     version that it has predictions of, and keeps its own until `Studio.use_model_version` is called after judging.
@@ -67,6 +69,8 @@ def create_project(studio: Studio, spec: ProjectSpec) -> Project:
         studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
     config = parse_label_config(spec.label_config)
     import_missing(studio, project.id, with_optional_keys(spec.tasks, config))
+    if fill is not None:
+        fill(project)
     put_tabs(studio, project.id, config)
     return studio.project(project.id)
 

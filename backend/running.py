@@ -90,7 +90,7 @@ class Running:
             waiting=self.worker.waiting,
             waiting_bytes=self.worker.waiting_bytes,
             done=vitals.judged - self._idle_at,
-            batch_size=self.settings.batch_size,
+            batch_size=self.worker.batch_size,
             requests_open=self.admission.requests,
             projects=self._projects(owed),
             delivery=delivery,

@@ -10,13 +10,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend.core.case import Explain
+from backend.core.choices import EngineName, Explain
 from backend.errors import RubricError, SettingsError
 from backend.interfaces import rubric_file
 
 PREFIX = "VLM_JUDGE_"
-
-EngineName = Literal["demo", "local", "remote", "scripted"]
 
 
 class Settings(BaseSettings):
@@ -36,8 +34,11 @@ class Settings(BaseSettings):
     """Largest area of an image as the model sees it, in pixels; larger ones are shrunk."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Where the model runs; `auto` takes a GPU when there is one."""
-    batch_size: Annotated[int, Field(ge=1, le=256)] = 8
-    """Samples per forward pass."""
+    batch_size: Annotated[int | None, Field(ge=1, le=256)] = None
+    """Samples that are judged at once; None is as many as take about two seconds."""
+    compile: bool | None = None
+    """Have torch fuse the local model's layers, which takes half a minute at the start; None does so on a GPU where it
+    can."""
     explain: Explain = "flagged"
     """For which samples boxes and a corrected text are written: those that are doubtful or found wanting, all, none."""
     reliance: bool = False

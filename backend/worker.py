@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING_BYTES = 2**30
 """Of decoded pictures in the queue."""
+FIRST_BATCH, LARGEST_BATCH = 8, 256
+"""Samples, where the worker is not told how many."""
+BATCH_S = 2.0
+"""How long a batch should take, about."""
 RELOAD_S = 30.0
 """An engine that could not be loaded is tried again after this."""
 _PIXEL_BYTES = 4
@@ -42,21 +46,44 @@ class Job:
         return sum(image.width * image.height * _PIXEL_BYTES for image in self.prepared.images)
 
 
+@dataclass(slots=True)
+class Pace:
+    """How many samples make a batch: enough to fill a GPU, or several servers, and few enough to be done soon.
+
+    Who asks for one sample waits behind a batch at most.
+    """
+
+    batch_size: int
+    is_fixed: bool = False
+
+    def took(self, samples: int, seconds: float) -> None:
+        """Learn from a batch: twice as many when a full one was done soon, half as many when it took long."""
+        if self.is_fixed:
+            return
+        if seconds > 2 * BATCH_S:
+            self.batch_size = max(FIRST_BATCH, self.batch_size // 2)
+        elif samples >= self.batch_size and seconds < BATCH_S / 2:
+            self.batch_size = min(LARGEST_BATCH, 2 * self.batch_size)
+
+
 class Worker:
     """Judges in a thread of its own, which loads the engine first. Safe to use from several threads."""
 
     def __init__(
         self,
         service: JudgeService,
-        batch_size: int,
+        batch_size: int | None = None,
         vitals: VitalSigns | None = None,
         *,
         on_dead: Callable[[], None] = lambda: None,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        """`on_dead` is called when the engine can never answer again in this process."""
+        """`on_dead` is called when the engine can never answer again in this process.
+
+        Without a batch size the worker finds one: as many as the engine judges in about two seconds.
+        """
         self._service = service
-        self._batch_size = batch_size
+        self._pace = Pace(batch_size or FIRST_BATCH, is_fixed=batch_size is not None)
         self.vitals = vitals or VitalSigns()
         self._on_dead = on_dead
         self._max_waiting_bytes = max_waiting_bytes
@@ -103,6 +130,11 @@ class Worker:
     def wait_until_loaded(self) -> None:
         """Wait until the engine is loaded, or could not be: then `failure` says why."""
         self._loaded.wait()
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that the engine is given at once, at most."""
+        return self._pace.batch_size
 
     @property
     def waiting(self) -> int:
@@ -161,7 +193,7 @@ class Worker:
                     self._changed.wait()
                 if self._stopping:
                     return []
-                taken = [self._pop() for _ in range(min(self._batch_size, self._waiting))]
+                taken = [self._pop() for _ in range(min(self._pace.batch_size, self._waiting))]
             if batch := [job for job in taken if job.done.set_running_or_notify_cancel()]:
                 return batch
 
@@ -184,6 +216,7 @@ class Worker:
         todo = self._answer_known(batch)
         if not todo:
             return
+        began_s = time.monotonic()
         try:
             results = self._service.judge_each([job.prepared for job in todo])
         except EngineDead as exc:
@@ -197,6 +230,7 @@ class Worker:
                 return
             _fail(todo, f"the judge failed ({type(exc).__name__}); the backend's log has the details")
         else:
+            self._pace.took(len(todo), time.monotonic() - began_s)
             self.vitals.judged(sum(not isinstance(result, Failure) for result in results))
             for job, result in zip(todo, results, strict=True):
                 job.done.set_result(result)

@@ -189,7 +189,12 @@ def _provenance() -> tuple[Column, ...]:
             "Seconds that the annotator had the task open.",
             lambda record, _: record.lead_time_s,
         ),
-        Column("task_id", "id", "The task's id in Label Studio.", lambda record, _: record.task_id),
+        Column(
+            "task_id",
+            "id",
+            "The task's id in Label Studio; of a dataset that was judged outside it, the row's number from 1.",
+            lambda record, _: record.task_id,
+        ),
     )
 
 

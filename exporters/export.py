@@ -113,12 +113,7 @@ def export_project(
 
     if settings.label_studio_url is None or settings.label_studio_api_key is None:
         raise ExportError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to say which Label Studio to export from")
-    if public and push_to is None:
-        raise ExportError("--public says who may see what is pushed; say where with --push-to user/name")
-    if find_spec("datasets") is None:
-        raise ExportError("the exporter is not installed; run: pip install 'vlm-judge-label-studio[export]'")
-    check_replaceable(out)
-    token = check_push(push_to, _hub_token(settings)) if push_to else None
+    token = _check(settings, out, push_to, public=public)
     api_key = settings.label_studio_api_key.get_secret_value()
     policy = policy or Policy()
     if not policy.annotator_key:
@@ -128,9 +123,46 @@ def export_project(
     summary = write_export(
         studio.project(project_id), studio, pictures, out, policy=policy, named=push_to, progress=progress
     )
+    return _pushed(summary, push_to, token, public=public)
+
+
+def export_batch(
+    settings: Settings,
+    batch: Path,
+    out: Path,
+    *,
+    allow_missing: bool = False,
+    push_to: str | None = None,
+    public: bool = False,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """The same for the output of `vlm-judge judge --source`: the judge decided every row, and no person saw any.
+
+    Raises ExportError or BatchError.
+    """
+    from exporters.batch import BatchSource
+
+    token = _check(settings, out, push_to, public=public)
+    source = BatchSource(settings, batch)
+    pictures = PictureReader(source.images, allow_missing=allow_missing)
+    summary = write_export(source.facts, source, pictures, out, policy=Policy(), named=push_to, progress=progress)
+    return _pushed(summary, push_to, token, public=public)
+
+
+def _check(settings: Settings, out: Path, push_to: str | None, *, public: bool) -> str | None:
+    """See before the work whether its end can be had; the token to push with. Raises ExportError."""
+    if public and push_to is None:
+        raise ExportError("--public says who may see what is pushed; say where with --push-to user/name")
+    if find_spec("datasets") is None:
+        raise ExportError("the exporter is not installed; run: pip install 'vlm-judge-label-studio[export]'")
+    check_replaceable(out)
+    return check_push(push_to, _hub_token(settings)) if push_to else None
+
+
+def _pushed(summary: ExportSummary, push_to: str | None, token: str | None, *, public: bool) -> ExportSummary:
     if push_to is None:
         return summary
-    return replace(summary, pushed_to=push_to, address=push(out, push_to, private=not public, token=token))
+    return replace(summary, pushed_to=push_to, address=push(summary.folder, push_to, private=not public, token=token))
 
 
 def write_export(

@@ -1,10 +1,10 @@
-"""`judge`: bulk judging of a project."""
+"""`judge`: bulk judging of a project, or of a dataset."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import engine_options, main, project_option, told_plainly
+from backend.cli.root import engine_options, main, told_plainly
 from backend.progress import progress_bar
-from backend.settings import load_settings
+from backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from backend.judge import Preview
@@ -25,7 +25,7 @@ WATCH_S = 10.0
 
 
 @main.command()
-@project_option
+@click.option("--project", "project_id", type=int, help="The project's number.")
 @click.option("--limit", type=click.IntRange(min=1), help="Judge at most this many tasks.")
 @click.option(
     "--filter",
@@ -48,12 +48,54 @@ WATCH_S = 10.0
     type=click.FloatRange(min=0),
     default=600,
     show_default=True,
-    help="Seconds to wait for a Label Studio that is away.",
+    help="Seconds to wait for a Label Studio, or with --source for servers and images, that are away.",
+)
+@click.option(
+    "--source",
+    metavar="DATA",
+    help="Instead of a project, a dataset: Parquet, a folder of images, or a dataset of the Hub as user/name.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the dataset's verdicts, as Parquet.",
+)
+@click.option(
+    "--label-config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Says what is judged in the dataset.  [default: the one for image-text pairs]",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="KEY=COLUMN",
+    help="For a key that the label config shows, the dataset's column, like `caption=text`; may be repeated.",
+)
+@click.option("--split", help="Part of a dataset of the Hub, or of a saved one.  [default: train]")
+@click.option(
+    "--part-rows",
+    type=click.IntRange(min=1),
+    help="Rows in each file of --out; what is dealt to machines.  [default: 1000]",
+)
+@click.option(
+    "--ray",
+    "ray_address",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Judge the dataset on this Ray cluster; without an address on a Ray of its own on this machine.",
+)
+@click.option(
+    "--actors",
+    type=click.IntRange(min=1),
+    help="Engines on the Ray.  [default: one per GPU; for --engine remote one per machine; else one for two CPUs]",
 )
 @engine_options
 @told_plainly
 def judge(
-    project_id: int,
+    project_id: int | None,
     limit: int | None,
     filters: tuple[str, ...],
     preview: int | None,
@@ -62,12 +104,23 @@ def judge(
     patience_s: float,
     **options: Any,
 ) -> None:
-    """Judge every task of a project that this judge has not judged yet.
+    """Judge every task of a project, or every row of a dataset, that this judge has not judged yet.
 
-    Can be stopped and started again at any time. Ends with exit code 1 when some tasks failed.
+    Can be stopped and started again at any time. Ends with exit code 1 when some tasks or rows failed.
 
     Example: vlm-judge judge --project 1 --engine demo
+
+    Example: vlm-judge judge --source photos/ --out judged --engine demo
     """
+    of_batch = {name: options.pop(name) for name in _OF_BATCH}
+    of_project = {"--limit": limit, "--filter": filters, "--preview": preview, "--watch": watch}
+    if (project_id is None) == (of_batch["source"] is None):
+        raise click.UsageError("say what to judge: --project NUMBER, or --source DATA with --out DIR")
+    if project_id is None:
+        _refuse({**of_project, "--failures": failures_file}, "--project")
+        _judge_dataset(load_settings(**options), patience_s, **of_batch)
+        return
+    _refuse({f"--{name.replace('_', '-')}": value for name, value in of_batch.items()}, "--source")
     from backend.assemble import make_service, make_studio
     from backend.failure_file import FailureFile
     from backend.filters import parse_filter
@@ -92,6 +145,64 @@ def judge(
         click.echo(f"all {failures.count} failures are listed in {failures.path}", err=True)
     click.echo(run.summary())
     sys.exit(130 if run.interrupted and not watch else 1 if run.failures or run.unaccounted else 0)
+
+
+_OF_BATCH = ("source", "out", "config_file", "columns", "split", "part_rows", "ray_address", "actors")
+
+
+def _refuse(given: Mapping[str, Any], with_what: str) -> None:
+    """Refuse options that the other way of judging has."""
+    names = [_SPELLED.get(name, name) for name, value in given.items() if value]
+    if names:
+        raise click.UsageError(f"{', '.join(names)}: only with {with_what}")
+
+
+_SPELLED = {"--config-file": "--label-config", "--columns": "--column", "--ray-address": "--ray"}
+
+
+def _judge_dataset(
+    settings: Settings,
+    patience_s: float,
+    *,
+    source: str,
+    out: Path | None,
+    config_file: Path | None,
+    columns: tuple[str, ...],
+    split: str | None,
+    part_rows: int | None,
+    ray_address: str | None,
+    actors: int | None,
+) -> None:
+    """Judge a dataset, and end with the exit code that says how it went."""
+    from backend.batch.on_ray import RayOptions, judge_on_ray
+    from backend.batch.run import BatchOptions, Told, judge_dataset
+    from backend.projects import read_text
+
+    if out is None:
+        raise click.UsageError("say with --out DIR where the verdicts go")
+    if actors and not ray_address:
+        raise click.UsageError("--actors: only with --ray")
+    config = read_text(config_file) if config_file else None
+    asked = BatchOptions(source, out, config, _renamed(columns), split or "train", part_rows, patience_s)
+    with progress_bar("Judging") as bar:
+        told = Told(bar, lambda text: click.echo(text, err=True))
+        if ray_address:
+            run = judge_on_ray(settings, asked, RayOptions(ray_address, actors), told)
+        else:
+            with _signals_stop() as stop:
+                run = judge_dataset(settings, asked, told, stop)
+    if run.failed or run.away:
+        click.echo(f"the column judge_failure of {run.out}/data says why rows failed", err=True)
+    click.echo(run.summary())
+    sys.exit(130 if run.interrupted else 1 if run.failed or run.away else 0)
+
+
+def _renamed(columns: tuple[str, ...]) -> dict[str, str]:
+    """Columns by key, out of `key=column`."""
+    for text in columns:
+        if not all(text.partition("=")):
+            raise click.UsageError(f"--column {text}: write it as KEY=COLUMN, like caption=text")
+    return {text.partition("=")[0]: text.partition("=")[2] for text in columns}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from backend.cli.root import engine_options, main, project_option, told_plainly
 from backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from backend.studio import Connection, Studio
+    from backend.studio import Connection, Project, Studio
 
 
 @main.group()
@@ -38,6 +38,20 @@ def project() -> None:
     type=click.Path(path_type=Path),
     help="Folder below Label Studio's document root whose images the tasks show.",
 )
+@click.option(
+    "--from-batch",
+    "batch_dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Instead of --tasks and --config: what `judge --source` wrote to DIR, with its predictions. Images that lie "
+    "in its rows are put into --local-files, or become part of their tasks.",
+)
+@click.option(
+    "--document-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
+    help="Folder that Label Studio serves files from, for --from-batch.  [default: the one above --local-files]",
+)
 @click.option("--connect", "backend_url", help="Address of a running backend, as Label Studio sees it.")
 @engine_options
 @told_plainly
@@ -46,6 +60,8 @@ def create(
     config_file: Path | None,
     tasks_file: Path | None,
     local_files: Path | None,
+    batch_dir: Path | None,
+    document_root: Path | None,
     backend_url: str | None,
     **options: Any,
 ) -> None:
@@ -59,16 +75,45 @@ def create(
     from backend.projects import ProjectSpec, create_project, read_tasks, read_text
 
     settings = load_settings(**options)
-    studio, service = make_studio(settings), make_service(settings)
-    label_config = read_text(config_file) if config_file else default_label_config()
-    tasks = read_tasks(tasks_file) if tasks_file else ()
     files = local_files.absolute() if local_files else None
-    version = service.judging(parse_label_config(label_config)).fingerprint
-    spec = ProjectSpec(title, label_config, tasks, version, local_files=files)
-    made = create_project(studio, spec)
+    if batch_dir:
+        if config_file or tasks_file:
+            raise click.UsageError("--from-batch brings its own tasks and label config; leave --tasks and --config out")
+        studio = make_studio(settings)
+        made = _create_from_batch(studio, settings, title, batch_dir, files, document_root)
+    else:
+        studio, service = make_studio(settings), make_service(settings)
+        label_config = read_text(config_file) if config_file else default_label_config()
+        tasks = read_tasks(tasks_file) if tasks_file else ()
+        version = service.judging(parse_label_config(label_config)).fingerprint
+        made = create_project(studio, ProjectSpec(title, label_config, tasks, version, local_files=files))
     if backend_url:
         _connect(studio, settings, made.id, backend_url)
     click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
+
+
+def _create_from_batch(
+    studio: Studio, settings: Settings, title: str, batch_dir: Path, files: Path | None, document_root: Path | None
+) -> Project:
+    """The project, with every row of the batch in it once."""
+    from backend.batch.into_project import ImagesFolder, import_batch
+    from backend.batch.output import JudgedBatch
+    from backend.progress import progress_bar
+    from backend.projects import ProjectSpec, create_project
+
+    batch = JudgedBatch(batch_dir)
+    if files:
+        files.mkdir(parents=True, exist_ok=True)
+    root = document_root.absolute() if document_root else files.parent if files else None
+    images = ImagesFolder(files, root) if files and root else None
+    spec = ProjectSpec(title, batch.manifest.label_config, (), batch.manifest.fingerprint, local_files=files)
+
+    def fill(project: Project) -> None:
+        with progress_bar("Importing") as bar:
+            imported = import_batch(studio, settings, batch, project, images, bar)
+        click.echo(imported.summary())
+
+    return create_project(studio, spec, fill)
 
 
 @project.command()

@@ -5,17 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 import click
 
+from backend.core.choices import EngineName
 from backend.errors import VlmJudgeError
-from backend.settings import EngineName
+
+if TYPE_CHECKING:
+    from backend.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ENGINES = click.Choice(get_args(EngineName))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings, as `backend.settings` reads them; what that needs is not imported for a command's help.
+
+    Raises SettingsError naming what is wrong.
+    """
+    from backend.settings import load_settings as load
+
+    return load(**overrides)
 
 
 def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
@@ -37,7 +50,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--engine", type=ENGINES, help="Which judge answers.  [default: demo]")(command)
     command = click.option("--model", help="Model id, or folder for --engine local.")(command)
     command = click.option("--rubric", help="A rubric of your own, or a name from `rubric list`.")(command)
-    return click.option("--batch-size", type=int, help="Samples per forward pass.  [default: 8]")(command)
+    return click.option("--batch-size", type=int, help="Samples judged at once.  [default: what takes about 2 s]")(
+        command
+    )
 
 
 def project_option(command: Callable[..., Any]) -> Callable[..., Any]:

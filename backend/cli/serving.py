@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from backend.cli.root import engine_options, main, told_plainly
-from backend.settings import load_settings
+from backend.cli.root import engine_options, load_settings, main, told_plainly
 
 
 @main.command()

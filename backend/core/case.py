@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from backend.core.choices import Explain
 from backend.core.form import Form
 from backend.core.rubric import Rubric
 from backend.core.types import Sample
-
-Explain = Literal["flagged", "all", "never"]
 
 
 @dataclass(frozen=True, slots=True)

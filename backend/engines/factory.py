@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from backend.core.choices import EngineName
 from backend.engines.base import Engine
 from backend.errors import SettingsError
-from backend.settings import EngineName, Settings, variable_of
+from backend.settings import Settings, variable_of
 
 _HEEDED_BY: dict[str, tuple[EngineName, ...]] = {
     "model": ("local", "remote"),
     "max_pixels": ("local", "remote"),
     "revision": ("local",),
     "device": ("local",),
+    "compile": ("local",),
     "servers": ("remote",),
     "api_key": ("remote",),
     "dialect": ("remote",),
@@ -42,7 +44,11 @@ def make_engine(settings: Settings) -> Engine:
     from backend.engines.local import LocalEngine
 
     return LocalEngine(
-        settings.model, revision=settings.revision, max_pixels=settings.max_pixels, device=settings.device
+        settings.model,
+        revision=settings.revision,
+        max_pixels=settings.max_pixels,
+        device=settings.device,
+        compiled=settings.compile,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.engines import attention, vision
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COMPILERS = ("cc", "gcc", "clang")
+NOT_FUSED = "the model's layers are not fused, so judging is slower: %s"
 
 
 def replace_slow_spots(model: Any) -> None:
@@ -26,10 +29,19 @@ def replace_slow_spots(model: Any) -> None:
 
 
 def can_compile() -> bool:
-    """Whether layers can be fused for a GPU: a C compiler is at hand, and the model is not spread over several."""
+    """Whether layers can be fused for a GPU; if not, the log says why."""
     import torch
 
-    return any(shutil.which(name) for name in _COMPILERS) and torch.cuda.device_count() == 1
+    if torch.cuda.device_count() > 1:
+        reason = "the model is spread over several GPUs"
+    elif not any(shutil.which(name) for name in _COMPILERS):
+        reason = "there is no C compiler; install gcc"
+    elif not Path(sysconfig.get_paths()["include"], "Python.h").exists():
+        reason = "Python's header files are missing; install python3-dev"
+    else:
+        return True
+    log.warning(NOT_FUSED, reason)
+    return False
 
 
 def compile_layers(model: Any, try_it: Callable[[], torch.Tensor], alike: float) -> None:
@@ -53,7 +65,7 @@ def compile_layers(model: Any, try_it: Callable[[], torch.Tensor], alike: float)
             raise
         reason = f"{type(exc).__name__}: {first_line(exc)}"
     if reason:
-        log.warning("the model's layers are not fused, so judging is slower: %s", reason)
+        log.warning(NOT_FUSED, reason)
         torch.compiler.reset()
         for layer in layers:
             layer._compiled_call_impl = None

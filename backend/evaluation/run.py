@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LIBRARIES = ("sklearn", "scipy", "matplotlib")
+AT_ONCE = 64
+"""Rows that are judged together, unless the settings say how many."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -201,7 +203,7 @@ def evaluate(settings: Settings, options: EvaluateOptions, report: Progress = la
         service.engine.load()
         pairs = pair_judge(service.engine, _plain_judging(service).rubric.instructions)
         run = _Run(options, ImageLoader(settings), SampleJudge(service, held), pairs)
-        _judge_all(run, table, form, settings.batch_size, report)
+        _judge_all(run, table, form, settings.batch_size or AT_ONCE, report)
         return _evaluation(run, table, form, service)
     finally:
         service.close()

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 MANIFEST = "manifest.jsonl"
 """The list of all base images, beside the output."""
+AT_ONCE = 64
+"""Candidates that are written together, unless the settings say how many."""
 LOCAL_FILES = "/data/local-files/?d="
 """Label Studio serves the files below its document root under this."""
 GIVE_UP_AFTER = 32
@@ -134,7 +136,7 @@ def write_tasks(
     run.done, run.total = sum(run.ledger.outcome(key) is not None for key in planned), len(planned)
     report(run.done, run.total)
     for generator in generators:
-        run.write_all(images.used, generator, settings.batch_size)
+        run.write_all(images.used, generator, settings.batch_size or AT_ONCE)
         gc.collect()  # the model that has written makes room for the next
     counts = Counter(run.ledger.outcome(key) for key in planned)
     if not counts["written"]:

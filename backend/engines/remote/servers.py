@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -28,6 +29,8 @@ _MOST_FAILURES = 4
 """After so many server errors in a row a request is given up: it is likely to be what breaks the server."""
 _MOST_TIMEOUTS = 3
 """After so many deadlines missed in a row a server counts as dead."""
+_HOMES = 10_000
+"""Keys whose server is remembered."""
 _FAILING = frozenset({408, 500, 502, 503, 504})
 _TOO_MUCH = frozenset({429, 503})
 
@@ -81,6 +84,8 @@ class Server:
     """When a dead server is tried again, on the loop's clock."""
     timeouts: int = 0
     """Deadlines missed since the last answer."""
+    under_way: int = 0
+    """Requests that it has, or that wait for room at its gate."""
     revival: asyncio.Task[None] | None = None
 
 
@@ -113,6 +118,8 @@ class Servers:
         self._probe = probe
         self._policy = policy
         self._servers = [Server(wire, Gate(policy.concurrency), policy.rest_s) for wire in wires]
+        self._homes: OrderedDict[bytes, Server] = OrderedDict()
+        """The server that each key went to, the one used last at the end."""
 
     @property
     def names(self) -> str:
@@ -131,8 +138,10 @@ class Servers:
     async def call(self, key: bytes, work: Work[T]) -> T:
         """What `work` gives on a server. Raises CallFailed with the reason once no retry can help.
 
-        Requests with the same key go to the same server while it lives: the one with the highest hash of key and
-        address among the living (rendezvous hashing), so that a server that comes or goes moves no other's keys.
+        Requests with the same key go to the same server while it lives. A new key goes to one that has less than its
+        share to do, because whoever waits for a whole batch waits for the server that has most of it; of those to the
+        one with the highest hash of key and address (rendezvous hashing), so that all who ask these servers tend to
+        agree.
         """
         clock = asyncio.timeout(None)
         trip = _Trip(key, clock)
@@ -151,7 +160,11 @@ class Servers:
                 if server is None:
                     trip.start_clock(self._policy.deadline_s)
                     raise _Again(_POLL_S)
-                return await self._try(server, trip, work)
+                server.under_way += 1
+                try:
+                    return await self._try(server, trip, work)
+                finally:
+                    server.under_way -= 1
             except _Again as again:
                 await asyncio.sleep(again.wait_s)
 
@@ -226,7 +239,22 @@ class Servers:
         if not self._fresh(trip):
             trip.avoid.clear()
         candidates = self._ready(trip) or self._fresh(trip)
-        return max(candidates, key=lambda server: _weight(trip.key, server), default=None)
+        home = self._homes.get(trip.key)
+        if not candidates or home in candidates:
+            return home if candidates else None
+        share = (1 + sum(server.under_way for server in candidates)) / len(candidates)
+        roomy = [server for server in candidates if server.under_way < share]
+        chosen = max(roomy, key=lambda server: _weight(trip.key, server))
+        if home is None or home.dialect is None:
+            self._settle(trip.key, chosen)
+        return chosen
+
+    def _settle(self, key: bytes, server: Server) -> None:
+        """Have what else comes with this key go to the same server."""
+        self._homes[key] = server
+        self._homes.move_to_end(key)
+        while len(self._homes) > _HOMES:
+            self._homes.popitem(last=False)
 
     def _fresh(self, trip: _Trip) -> list[Server]:
         """The living servers that have not failed the trip."""
@@ -262,6 +290,7 @@ class Servers:
             server.rest_s = min(self._policy.longest_rest_s, server.rest_s * 2)
             self._bury(server, server.trouble)
         else:
+            self._homes.clear()  # so that it gets its share at once
             log.info("judge server %s is back", server.wire.address)
 
     async def _look_at(self, server: Server) -> None:
