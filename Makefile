@@ -61,7 +61,7 @@ OLD := .venv-label-studio-1.20
 test-1.20: setup ## The whole road against Label Studio 1.20.0, in an environment of its own
 	@test -x $(OLD)/bin/label-studio || { echo "Installing Label Studio 1.20.0 ..."; \
 	  $(PYTHON) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.20.0; }
-	LABEL_STUDIO_EXECUTABLE=$(OLD)/bin/label-studio $(BIN)/pytest tests/integration/test_road.py
+	LABEL_STUDIO_EXECUTABLE=$(OLD)/bin/label-studio $(BIN)/pytest tests/integration/test_road.py tests/integration/test_never_lose.py
 
 test-label-studio-ml: setup ## The judge hosted by the released label-studio-ml 1.0.9, put into pytest's cache the first time
 	$(BIN)/pytest tests/contract/test_label_studio_ml.py
@@ -71,6 +71,11 @@ MINUTES ?= 20
 .PHONY: soak
 soak: setup ## The long fault test, with a report at its end; about 20 minutes, or make soak MINUTES=60
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+.PHONY: bench
+bench: setup ## How fast it is on this machine, without a GPU, kept in docs/bench; most of an hour
+	$(BIN)/vlm-judge bench --json docs/bench/engine-cpu.json
+	$(BIN)/python -m tests.bench --out docs/bench
 
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .

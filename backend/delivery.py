@@ -2,7 +2,10 @@
 
 A task is owed from the moment it is asked for. Once Label Studio has had time to store what it was answered, a thread
 looks which of the tasks have their prediction, judges the others, and writes theirs through the API. Nothing is owed
-any more when it has been seen in the project; until then it stays in the store, whatever is killed or away meanwhile.
+any more when it is known to be in the project; until then it stays in the store, whatever is killed or away meanwhile.
+
+What no answer held cannot be on its way, and is settled as soon as Label Studio has taken it. What an answer held and
+is not there yet may be stored later than we wait: it is written, and looked at again when as much time has gone by.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ AT_ONCE = 1_000
 """Tasks that are looked at together."""
 LOOK_EVERY_S = 5.0
 """For what other processes that share the store have noted."""
+CLAIM_EVERY_S = 20.0
+"""So often it is said that we stand by what we owe, also in the middle of a long round."""
 _SHORTEST_S = 0.2
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 """After a failure, and at most after many."""
@@ -89,17 +94,24 @@ class Delivery:
         """What is owed by project and could not be noted: only this process knows of it. Guarded by the lock."""
         self._troubled: dict[str, _Trouble] = {}
         """Projects that could not be delivered to when that was tried last."""
+        self._ungiven: dict[tuple[str, str], set[int]] = {}
+        """What answers hold, by project and fingerprint, and could not be noted. Guarded by the lock."""
+        self._ours: dict[str, str] = {}
+        """Under which fingerprint we judge each project, as far as is known. Guarded by the lock."""
+        self._claiming = threading.Thread(target=self._claim, name="claims", daemon=True)
 
     def start(self) -> None:
         """Start the thread; what an earlier process owed is looked at first."""
         self._thread.start()
+        self._claiming.start()
 
     def stop(self) -> None:
         """Write what is judged, leave the rest for the next start, and wait for the thread."""
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(30)
+        for thread in (self._thread, self._claiming):
+            if thread.is_alive():
+                thread.join(30)
 
     def state(self) -> DeliveryState:
         """How it stands. Raises StoreError."""
@@ -111,6 +123,7 @@ class Delivery:
         The others are on their way already, by an earlier answer or by our own writing, and would come twice. While
         we cannot write, an answer may hold what is due and was never sent.
         """
+        self._judge_under(project, fingerprint)
         new = self._jobs.owe(project, fingerprint, tasks, deadline_s + ANSWER_GRACE_S)
         if self._state[0] != "waiting":
             return new
@@ -120,16 +133,18 @@ class Delivery:
     def answered(
         self, project: str, fingerprint: str, given: Collection[int], late: Collection[int], failed: Collection[int]
     ) -> None:
-        """The answer holds these predictions; these are late and come by our own writing; these cannot be judged."""
+        """The answer holds these predictions; these are late and come by our own writing; these cannot be judged.
+
+        To be told before the answer leaves.
+        """
+        self._give(project, fingerprint, given)
         try:
-            if given:
-                self._jobs.put_off(project, fingerprint, given, ANSWER_GRACE_S + STORING_S * len(given))
             if late:
                 self._jobs.put_off(project, fingerprint, late, 0.0)
             if failed:
                 self._jobs.settle(project, fingerprint, failed)
         except StoreError as exc:
-            log.error("what became of %d predictions is not noted: %s", len(given) + len(late) + len(failed), exc)
+            log.error("what became of %d predictions is not noted: %s", len(late) + len(failed), exc)
             self.remember(project, late)
         if late:
             self._wake.set()
@@ -143,6 +158,43 @@ class Delivery:
     @property
     def _jobs(self) -> JobBook:
         return self._service.store.jobs
+
+    def _give(self, project: str, fingerprint: str, tasks: Collection[int]) -> None:
+        """Note that an answer holds these, or do so as soon as the store can be written."""
+        if (problem := self._noted_as_given(project, fingerprint, tasks)) is not None:
+            log.error("that an answer holds %d predictions is not noted: %s", len(tasks), problem)
+
+    def _give_again(self) -> None:
+        with self._lock:
+            ungiven, self._ungiven = self._ungiven, {}
+        for (project, fingerprint), tasks in ungiven.items():
+            self._noted_as_given(project, fingerprint, tasks)
+
+    def _noted_as_given(self, project: str, fingerprint: str, tasks: Collection[int]) -> StoreError | None:
+        """Why it cannot be noted that an answer holds these; it is tried again then."""
+        try:
+            self._jobs.give(project, fingerprint, tasks, ANSWER_GRACE_S + STORING_S * len(tasks))
+        except StoreError as exc:
+            with self._lock:
+                self._ungiven.setdefault((project, fingerprint), set()).update(tasks)
+            return exc
+        return None
+
+    def _judge_under(self, project: str, fingerprint: str) -> None:
+        """Under which fingerprint we judge a project from now on. Raises StoreError."""
+        with self._lock:
+            before = self._ours.get(project, fingerprint)
+            self._ours[project] = fingerprint
+        if before != fingerprint:
+            self._jobs.release(project, before)
+
+    def _claim(self) -> None:
+        """Say again and again that we are there, so that no other judge takes over what we owe."""
+        while not self._stopping.wait(CLAIM_EVERY_S):
+            with self._lock:
+                ours = tuple(self._ours.items())
+            with suppress(StoreError):  # said by the next round
+                self._jobs.claim(ours)
 
     def _run(self) -> None:
         with suppress(StoreError):  # said by the first round
@@ -164,8 +216,10 @@ class Delivery:
 
     def _next_s(self) -> float:
         """When to look again."""
+        with self._lock:
+            ours = set(self._ours.values())
         try:
-            next_s = self._jobs.next_in_s(self._service.name)
+            next_s = self._jobs.next_in_s(ours)
         except StoreError:
             return LOOK_EVERY_S
         return LOOK_EVERY_S if next_s is None else min(max(next_s, _SHORTEST_S), LOOK_EVERY_S)
@@ -176,9 +230,12 @@ class Delivery:
         Raises StoreError.
         """
         problem = None
+        self._give_again()
         with self._lock:
-            unnoted = tuple(self._unnoted)
-        for project in dict.fromkeys((*unnoted, *self._jobs.due_projects(self._service.name))):
+            unnoted, ours = tuple(self._unnoted), dict(self._ours)
+        groups = self._jobs.due_groups(self._service.name)
+        due = (each.project for each in groups if each.abandoned or ours.get(each.project) in (None, each.fingerprint))
+        for project in dict.fromkeys((*unnoted, *due)):
             troubled = self._troubled.get(project)
             if self._stopping.is_set():
                 break
@@ -207,6 +264,7 @@ class Delivery:
         project, judging = self._opened(self._studio, uid)
         if project is None or judging is None:
             return
+        self._judge_under(uid, judging.fingerprint)
         if renewed := self._jobs.renew(uid, self._service.name, judging.fingerprint):
             log.info("%d predictions of project %d are owed under a new fingerprint", renewed, project.id)
         jobs = self._unnoted_jobs(uid, judging.fingerprint) or self._jobs.due(uid, judging.fingerprint, AT_ONCE)
@@ -254,8 +312,10 @@ class Delivery:
                     raise
                 studio.whoami()
             reason = str(exc)
-        dropped = self._jobs.drop(uid, self._service.name)
-        log.warning("%d predictions are not delivered to project %s: %s", dropped, uid, reason)
+        with self._lock:
+            ours = self._ours.get(uid)
+        if dropped := self._jobs.drop(uid, self._service.name, ours):
+            log.warning("%d predictions are not delivered to project %s: %s", dropped, uid, reason)
         return None, None
 
 

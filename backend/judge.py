@@ -16,7 +16,7 @@ from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
 from backend.errors import EngineError, StoreError, StudioAway
-from backend.outcomes import IN_HAND, Deadline, judge_tasks
+from backend.outcomes import Deadline, judge_tasks
 from backend.patience import Patience, Stop, Stopped
 from backend.service import Failure, JudgeService
 from backend.studio import Studio
@@ -40,7 +40,8 @@ IN_A_ROW = 32
 class RunOptions:
     """What to judge and how."""
 
-    batch_size: int = 8
+    batch_size: int | None = None
+    """None leaves it to the worker."""
     limit: int | None = None
     """The largest number of tasks to judge, those judged before not counted."""
     filters: tuple[Json, ...] = ()
@@ -161,10 +162,9 @@ class _Run:
     def judge(self, tasks: Iterator[StudioTask]) -> None:
         """Judge these tasks and store their predictions. Raises Stopped, EngineError or StudioError."""
         bodies = ({"id": task.id, "data": task.data} for task in islice(tasks, self.left))
-        in_hand = max(IN_HAND, 2 * self.options.batch_size)
         deadline = Deadline(stop=self.patience.stop)
         in_a_row, pauses = 0, self.patience.pauses()
-        for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, deadline=deadline, in_hand=in_hand):
+        for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, deadline=deadline):
             if outcome.result is None:
                 break
             number = int(outcome.task["id"])
@@ -238,13 +238,14 @@ class _Run:
         if self.doubtful:
             _, missing = self.patience.ask(lambda: self.writes.look(self.doubtful))
             self.writes.settle(self.doubtful - missing)
-            self.already = self._count_judged() - self.stored
             todo, self.aside, self.doubtful = self.aside & missing, set(), set()
             self.judge(self._read(todo))
             self.write()
+            # not sooner: what an answer brings after the look is judged here too, and would be counted twice
+            self.already = self._count_judged() - self.stored
         self._retry()
         self.patience.ask(self.writes.delete_all_doubles)
-        self.writes.settle(self.writes.doubtful - self.writes.others)
+        self.writes.settle(self.writes.doubtful - self.writes.others, seen=False)
         self.writes.doubtful = set()
 
     def _retry(self) -> None:
@@ -348,7 +349,7 @@ def preview_project(
 
 
 @contextmanager
-def running_worker(service: JudgeService, batch_size: int, vitals: VitalSigns | None = None) -> Iterator[Worker]:
+def running_worker(service: JudgeService, batch_size: int | None, vitals: VitalSigns | None = None) -> Iterator[Worker]:
     """A worker whose engine is loaded. Raises EngineError when it cannot be."""
     worker = Worker(service, batch_size, vitals)
     worker.start()

@@ -66,9 +66,9 @@ class WriteBack:
     """Predictions that are not sent yet, by task."""
     waiting_bytes: int = 0
     doubtful: set[int] = field(default_factory=set)
-    """Tasks that are sent again after a write whose end was not seen, and so may come to have two."""
+    """Tasks that are sent again after an answer or a write whose end was not seen, and so may come to have two."""
     others: set[int] = field(default_factory=set)
-    """Those of them that somebody else owes, who will look at them again."""
+    """Those of them that an answer held; whoever gave it will look at them again."""
     _wrote_s: float = field(default_factory=time.monotonic)
     """When the last write ended, on the steady clock."""
     _took_s: float = 0.0
@@ -92,8 +92,8 @@ class WriteBack:
     def write(self) -> Written:
         """Send what waits. Raises StudioError; what was not seen to be stored then waits still, and is in doubt.
 
-        What is in doubt, or was noted by somebody before, stays noted after it has been written, so that it is looked
-        at once more whether it came twice.
+        What is in doubt, because an answer or an earlier write may bring it too, stays noted after it has been written,
+        so that it is looked at once more whether it came twice.
         """
         if not self.waiting:
             return Written(0)
@@ -109,7 +109,7 @@ class WriteBack:
         self._wrote_s = time.monotonic()
         self._took_s = self._wrote_s - began_s
         self.waiting, self.waiting_bytes = {}, 0
-        self.settle((tasks - self.doubtful) | {task for task, _ in refused})
+        self.settle((tasks - self.doubtful) | {task for task, _ in refused}, seen=False)
         return Written(stored, tuple(refused))
 
     def look(self, tasks: Collection[int]) -> tuple[set[int], set[int]]:
@@ -151,13 +151,13 @@ class WriteBack:
         except StoreError as exc:
             log.warning("a write of %d predictions is not noted: %s", len(tasks), exc)
             return
-        self.doubtful |= set(known)
-        self.others |= {task for task, was_sent in known.items() if not was_sent}
+        self.doubtful |= {task for task, state in known.items() if state != "open"}
+        self.others |= {task for task, state in known.items() if state == "given"}
 
-    def settle(self, tasks: Collection[int]) -> None:
-        """These are known to be there, or never will be."""
+    def settle(self, tasks: Collection[int], *, seen: bool = True) -> None:
+        """These are known to be there, because they were seen or because they were written, or never will be."""
         try:
-            self.jobs.settle(self.project.uid, self.fingerprint, tasks)
+            self.jobs.settle(self.project.uid, self.fingerprint, tasks, seen=seen)
         except StoreError as exc:
             log.warning("%d predictions that are stored stay noted as owed: %s", len(tasks), exc)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from backend.admission import Admission
+from backend.core.rubric import Rubric
 from backend.delivery import Delivery
 from backend.engines.base import Engine
 from backend.images import ImageLoader
@@ -33,13 +34,14 @@ def running_backend(
     *,
     deadline_s: float = 60.0,
     clock: Callable[[], float] = time.time,
+    rubric: Rubric | None = None,
 ) -> Iterator[tuple[str, Running]]:
     """Its address, and itself; `clock` is the one by which it knows when something is due."""
     vitals = VitalSigns()
     settings = Settings(engine="scripted", predict_deadline_s=deadline_s, store=str(store))
     books = Store(store)
     books.jobs = JobBook(books._database, clock)
-    service = JudgeService(engine, ImageLoader(settings), books)
+    service = JudgeService(engine, ImageLoader(settings), books, rubric)
     worker = Worker(service, 8, vitals)
     delivery = Delivery(lambda: Studio(studio_url, token), service, worker, vitals)
     running = Running(settings, service, worker, vitals, Admission(20_000, 12, lambda: 0.0), delivery)

@@ -7,6 +7,7 @@ placeholder as often as the image's patches ask for, is done in `encoding`, and 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -78,6 +79,7 @@ def load_model(
     from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, PreTrainedConfig
 
+    _draw_no_bars_into_a_log()
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineError(
             "a GPU is there but this torch cannot use it; install torch for CUDA or set VLM_JUDGE_DEVICE=cpu"
@@ -109,6 +111,14 @@ def load_model(
         image_processor.size = {"shortest_edge": smallest, "longest_edge": max_pixels}
     _forget_generation_habits(model, tokenizer)
     return LoadedModel(source, model.eval(), tokenizer, image_processor, backbone, device)
+
+
+def _draw_no_bars_into_a_log() -> None:
+    """Transformers shows how far it is also where nobody looks."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if not sys.stderr.isatty():
+        disable_progress_bar()
 
 
 def _forget_generation_habits(model: Any, tokenizer: Any) -> None:

@@ -6,7 +6,9 @@ import fcntl
 import hashlib
 import logging
 import re
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +22,15 @@ from backend.errors import SettingsError, StoreError
 
 log = logging.getLogger(__name__)
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it against the scripts. Alembic is imported only where something is to do."""
 
 BUSY_TIMEOUT_S = 5
 """How long a write waits for another's, which takes milliseconds; a request must be answered in time all the same. Who
 does nothing for twice as long in the middle of one is taken for dead."""
+LOG_BYTES = 4 * 2**20
+"""Of SQLite's write-ahead log between large writes."""
+_GLANCE_S = 0.02
 CONNECTIONS = 40
 """More than there are threads, so that none waits for another's connection."""
 _REACH = {
@@ -222,10 +227,28 @@ def _without_secrets(url: URL) -> str:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    """Write-ahead logging, so that readers and the writer do not wait for each other; transactions begun by us."""
+    """Write-ahead logging, so that readers and the writer do not wait for each other; transactions begun by us.
+
+    SQLite moves what is in the log to its place when that is 4 MB. Sooner (`wal_autocheckpoint`) would wait for the
+    disk more often, and save megabytes only; but what one large write lets the log grow to is given back.
+    """
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """SQLite itself does not wait where several open a new file at once, and all want to switch it."""
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(_GLANCE_S)
 
 
 def _prepare_postgresql(connection: Any, _: object) -> None:

@@ -1,7 +1,10 @@
 """What is owed to Label Studio: predictions that were asked for and are not known to be there.
 
 A job is a task of a project under a fingerprint. It comes into being when Label Studio asks for the task, or before its
-prediction is written, and ends when the prediction has been seen in the project. In between anything may be killed.
+prediction is written, and ends when the prediction is known to be in the project. In between anything may be killed.
+
+Whoever lets a prediction go, in an answer or in a bulk write, notes that before. So no prediction of an open job can be
+on its way. One that was given or sent may arrive long after; where it is sent once more, it is looked at once more.
 """
 
 from __future__ import annotations
@@ -10,22 +13,27 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, not_, or_, select, update
 
+from backend.store.claims import Claim, abandoned, claim, forget, is_abandoned, is_held, release
 from backend.store.database import Database
 from backend.store.rows import chunks, insert_new, storable, upsert
 from backend.store.tables import JOBS
 
 LONGEST_S = 3600.0
 """No job is put off for longer; one that seems to be was written before the clock was set back, and is due."""
+MOST_DOUBT_S = 600.0
+"""What did not arrive for longer than that is doubted no longer; and what did not in LONGEST_S, not at all."""
 _CLOCKS_DIFFER_S = 60.0
 """What is noted so far in the future was noted before the clock was set back."""
 FORGOTTEN_S = 7 * 86_400.0
 """A job that nobody could settle for so long is forgotten: its judge is gone."""
 
-_OPEN, _SENT = "open", "sent"
+State = Literal["open", "given", "sent"]
+"""No prediction of it can be on its way; an answer to Label Studio holds one; a bulk write of one began."""
+_OPEN, _GIVEN, _SENT = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,16 @@ class Job:
     """Of the last failure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due of a project under one fingerprint."""
+
+    project: str
+    fingerprint: str
+    abandoned: bool
+    """Whether the server that was asked for it is gone, so that another may take it over."""
+
+
 class JobBook:
     """The jobs. Every method raises StoreError. Times to wait are in seconds from now."""
 
@@ -53,37 +71,31 @@ class JobBook:
         self._clock = clock
 
     def owe(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> frozenset[int]:
-        """Note that these are owed; the tasks for which that was not known before. Those keep their time."""
+        """Note that a server was asked for these; the tasks for which that was not known before.
+
+        The others keep their time. The server claims what is owed there from now on.
+        """
         if not tasks:
             return frozenset()
         with self._writing(project) as connection:
             known = self._known(connection, project, fingerprint, tasks)
             now = self._now(connection)
+            claim(self._database, connection, ((project, fingerprint),), now)
             rows = [_row(project, fingerprint, task, _OPEN, _later(now, due_in_s), now) for task in tasks]
             connection.execute(insert_new(self._database, JOBS), rows)
         return frozenset(tasks) - set(known)
 
-    def sending(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> dict[int, bool]:
-        """Note that a write of these begins now; those that were noted before, and whether as sent.
+    def give(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> None:
+        """Note that an answer that holds these leaves now; also of those that somebody else wrote meanwhile."""
+        self._let_go(project, fingerprint, tasks, _GIVEN, due_in_s)
 
-        Those may come twice, by a write or an answer that is under way. They are due when that has had as long again
-        as it took so far.
+    def sending(self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float) -> dict[int, State]:
+        """Note that a write of these begins now; what was known of those that were noted before.
+
+        What was given or sent before may come twice. It is due when that has had as long again as it took so far, but
+        no sooner than in `due_in_s`.
         """
-        if not tasks:
-            return {}
-        insert = upsert(self._database, JOBS)
-        which = [JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint]
-        with self._writing(project) as connection:
-            known = self._known(connection, project, fingerprint, tasks)
-            now = self._now(connection)
-            rows = []
-            for task in tasks:
-                age_s = now - known[task].created_at if task in known else 0.0
-                due_at = _later(now, max(due_in_s, min(age_s, LONGEST_S)))
-                rows.append(_row(project, fingerprint, task, _SENT, due_at, now))
-            changed = {name: insert.excluded[name] for name in ("state", "due_at")} | {"created_at": _made(now)}
-            connection.execute(insert.on_conflict_do_update(index_elements=which, set_=changed), rows)
-        return {task: row.state == _SENT for task, row in known.items()}
+        return self._let_go(project, fingerprint, tasks, _SENT, due_in_s)
 
     def put_off(
         self, project: str, fingerprint: str, tasks: Collection[int], due_in_s: float, reason: str | None = None
@@ -100,30 +112,58 @@ class JobBook:
                 which = and_(_of(project, fingerprint), JOBS.c.task.in_(part))
                 connection.execute(update(JOBS).where(which).values(**changed))
 
-    def settle(self, project: str, fingerprint: str, tasks: Collection[int]) -> None:
-        """These are owed no more."""
+    def settle(self, project: str, fingerprint: str, tasks: Collection[int], *, seen: bool = True) -> None:
+        """These are owed no more: they were seen in the project, or only written.
+
+        What an answer holds stays: if seen, until it is due and all of it must be there; if only written, in any case,
+        to be looked at whether it came twice.
+        """
         if not tasks:
             return
         with self._writing(project) as connection:
+            over = JOBS.c.state != _GIVEN
+            if seen:
+                over = or_(over, _is_due(self._now(connection)))
             for part in chunks(sorted(tasks)):
-                connection.execute(delete(JOBS).where(_of(project, fingerprint), JOBS.c.task.in_(part)))
+                connection.execute(delete(JOBS).where(_of(project, fingerprint), JOBS.c.task.in_(part), over))
 
-    def drop(self, project: str, judge: str) -> int:
-        """Forget everything that a judge owes to a project; how much that was."""
+    def claim(self, claims: Collection[Claim]) -> None:
+        """Say that a server still stands by what is owed there; unclaimed for long, it may be taken over."""
+        if claims:
+            with self._database.writing("claims") as connection:
+                claim(self._database, connection, claims, self._now(connection))
+
+    def release(self, project: str, fingerprint: str) -> None:
+        """Whoever was asked in this project judges under another fingerprint now."""
         with self._writing(project) as connection:
-            return connection.execute(delete(JOBS).where(JOBS.c.project == project, _by(judge))).rowcount
+            release(connection, (project, fingerprint))
+
+    def drop(self, project: str, judge: str, fingerprint: str | None) -> int:
+        """Forget what is owed to a project under this fingerprint, and what no other server claims; how much that was.
+
+        Only what judges of this name owe.
+        """
+        with self._writing(project) as connection:
+            which = or_(JOBS.c.fingerprint == fingerprint, not_(is_held(self._now(connection))))
+            return connection.execute(delete(JOBS).where(JOBS.c.project == project, _by(judge), which)).rowcount
 
     def renew(self, project: str, judge: str, fingerprint: str) -> int:
-        """Owe under this fingerprint what the judge owes under others, of another label config or rubric; how much."""
-        old = and_(JOBS.c.project == project, _by(judge), JOBS.c.fingerprint != fingerprint)
+        """Owe under this fingerprint what is owed under others of the judge's name and was abandoned; how much.
+
+        It was asked for under another label config or rubric, by a server that is gone or judges anew.
+        """
+        mine = and_(JOBS.c.project == project, _by(judge), JOBS.c.fingerprint != fingerprint)
         with self._database.reading() as connection:
+            old = and_(mine, is_abandoned(self._now(connection)))
             if connection.execute(select(JOBS.c.id).where(old).limit(1)).first() is None:
                 return 0
         with self._writing(project) as connection:
             now = self._now(connection)
+            old = and_(mine, is_abandoned(now))
             tasks = set(connection.execute(select(JOBS.c.task).where(old)).scalars())
             connection.execute(delete(JOBS).where(old))
             if tasks:
+                claim(self._database, connection, ((project, fingerprint),), now)
                 rows = [_row(project, fingerprint, task, _OPEN, now, now) for task in tasks]
                 connection.execute(insert_new(self._database, JOBS), rows)
         return len(tasks)
@@ -136,14 +176,20 @@ class JobBook:
         with self._database.writing("jobs") as connection:
             old = JOBS.c.created_at < self._now(connection) - FORGOTTEN_S
             which = old if keep is None else and_(old, not_(_by(keep)))
+            forget(connection, self._now(connection) - FORGOTTEN_S)
             return connection.execute(delete(JOBS).where(which)).rowcount
 
-    def due_projects(self, judge: str) -> tuple[str, ...]:
-        """The projects to which a judge owes something that is due, the longest due first."""
+    def due_groups(self, judge: str) -> tuple[Due, ...]:
+        """To which projects judges of this name owe something that is due, the longest due first."""
         with self._database.reading() as connection:
-            which = and_(_by(judge), _is_due(self._now(connection)))
-            query = select(JOBS.c.project).where(which).group_by(JOBS.c.project).order_by(func.min(JOBS.c.due_at))
-            return tuple(connection.execute(query).scalars())
+            now = self._now(connection)
+            columns = (JOBS.c.project, JOBS.c.fingerprint)
+            query = (
+                select(*columns).where(_by(judge), _is_due(now)).group_by(*columns).order_by(func.min(JOBS.c.due_at))
+            )
+            gone = abandoned(connection, now)
+            found = [(row.project, row.fingerprint) for row in connection.execute(query)]
+        return tuple(Due(*of, of in gone) for of in found)
 
     def due(self, project: str, fingerprint: str, limit: int) -> tuple[Job, ...]:
         """What is due of a project, what failed least first, then by rising task."""
@@ -158,14 +204,14 @@ class JobBook:
         with self._database.reading() as connection:
             return tuple(_job(row) for row in connection.execute(query).mappings())
 
-    def next_in_s(self, judge: str) -> float | None:
-        """When the next one of a judge is due; None when nothing is owed, 0 when one is due now."""
+    def next_in_s(self, fingerprints: Collection[str]) -> float | None:
+        """When the next one under these is due; None when nothing is owed, 0 when one is due now."""
+        which = JOBS.c.fingerprint.in_(fingerprints)
         with self._database.reading() as connection:
             now = self._now(connection)
-            due = select(func.count()).select_from(JOBS).where(_by(judge), _is_due(now))
-            if connection.execute(due).scalar():
+            if connection.execute(select(JOBS.c.id).where(which, _is_due(now)).limit(1)).first() is not None:
                 return 0.0
-            first = connection.execute(select(func.min(JOBS.c.due_at)).where(_by(judge))).scalar()
+            first = connection.execute(select(func.min(JOBS.c.due_at)).where(which)).scalar()
         return None if first is None else max(0.0, float(first) - now)
 
     def counts(self) -> dict[str, int]:
@@ -173,6 +219,28 @@ class JobBook:
         query = select(JOBS.c.project, func.count()).group_by(JOBS.c.project).order_by(JOBS.c.project)
         with self._database.reading() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
+
+    def _let_go(
+        self, project: str, fingerprint: str, tasks: Collection[int], state: State, due_in_s: float
+    ) -> dict[int, State]:
+        """Note that predictions of these leave now; what was known of those that were noted before."""
+        if not tasks:
+            return {}
+        insert = upsert(self._database, JOBS)
+        which = [JOBS.c.project, JOBS.c.task, JOBS.c.fingerprint]
+        with self._writing(project) as connection:
+            known = self._known(connection, project, fingerprint, tasks)
+            now = self._now(connection)
+            rows = []
+            for task in tasks:
+                again = state == _SENT and task in known and known[task].state != _OPEN
+                doubt_s = _doubt_s(now - known[task].created_at) if again else 0.0
+                due_at = _later(now, max(due_in_s, doubt_s))
+                rows.append(_row(project, fingerprint, task, state, due_at, now))
+            changed = {name: insert.excluded[name] for name in ("state", "due_at")}
+            changed["created_at"] = case((JOBS.c.state == _OPEN, now), else_=_made(now))
+            connection.execute(insert.on_conflict_do_update(index_elements=which, set_=changed), rows)
+        return {task: row.state for task, row in known.items()}
 
     def _known(self, connection: Connection, project: str, fingerprint: str, tasks: Collection[int]) -> dict[int, Any]:
         """The state and time of those that are noted."""
@@ -200,6 +268,11 @@ def _row(project: str, fingerprint: str, task: int, state: str, due_at: float, c
     return {**job, "due_at": due_at, "attempts": 0, "reason": None, "created_at": created_at}
 
 
+def _doubt_s(age_s: float) -> float:
+    """How long what was let go so long ago may still arrive: as long again, unless it was lost."""
+    return min(age_s, MOST_DOUBT_S) if age_s <= LONGEST_S else 0.0
+
+
 def _later(now: float, due_in_s: float) -> float:
     return now + min(due_in_s, LONGEST_S)
 
@@ -211,7 +284,7 @@ def _is_due(now: float) -> ColumnElement[bool]:
 
 
 def _made(now: float) -> ColumnElement[float]:
-    """When a job was noted; now, where the clock was set back since."""
+    """When a job was noted, or the first prediction of it let go; now, where the clock was set back since."""
     return case((JOBS.c.created_at > now, now), else_=JOBS.c.created_at)
 
 

@@ -35,6 +35,14 @@ JOBS = Table(
     Index("ix_jobs_due_at", "due_at"),
 )
 
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("project", String(64), primary_key=True),
+    Column("fingerprint", String(200), primary_key=True),
+    Column("seen_at", Float, nullable=False),
+)
+
 FEEDBACK = Table(
     "feedback",
     METADATA,

@@ -25,6 +25,7 @@ import backend
 from backend.errors import SettingsError
 from backend.store import Store, verdict_to_json
 from backend.store.database import HEAD
+from backend.store.jobs import Due
 from backend.store.tables import METADATA
 from tests.postgres import sqlalchemy_url
 from tests.store_processes import JUDGE, PROJECT, die_at, in_process, verdict
@@ -42,7 +43,7 @@ CREATE TABLE verdicts (
 CREATE INDEX ix_verdicts_fingerprint ON verdicts (fingerprint);
 """
 """What the store of the first days made, read from such a file."""
-TABLES = ["alembic_version", "feedback", "jobs", "verdicts"]
+TABLES = ["alembic_version", "claims", "feedback", "jobs", "verdicts"]
 
 
 @contextmanager
@@ -134,7 +135,27 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_place: str) -
     store.close()
 
 
-@pytest.mark.parametrize("newer", ["0003", "0002a", "f00d"])
+def test_what_was_owed_before_there_were_claims_may_be_taken_over(store_place: str) -> None:
+    config = scripts()
+    with connected(store_place) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for task in (1, 2):
+            row = {"project": PROJECT, "task": task, "mark": JUDGE}
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (project, task, fingerprint, state, due_at, attempts, created_at) "
+                    "VALUES (:project, :task, :mark, 'open', 0, 0, 0)"
+                ),
+                row,
+            )
+    store, model = Store(store_place), JUDGE.rpartition("-")[0]
+    assert store.jobs.due_groups(model) == (Due(PROJECT, JUDGE, abandoned=True),)
+    assert store.jobs.renew(PROJECT, model, f"{model}-aaaaaaaaaaaa") == 2
+    store.close()
+
+
+@pytest.mark.parametrize("newer", ["0004", "0003a", "f00d"])
 def test_a_store_of_a_newer_version_is_refused_by_name_and_left_alone(store_place: str, newer: str) -> None:
     Store(store_place).close()
     with connected(store_place) as connection:

@@ -21,7 +21,7 @@ from backend.store import Job, Store
 from backend.store.database import HEAD, Database
 from tests.postgres import PostgresServer, sqlalchemy_url
 from tests.postgres_halt import halted, restartable
-from tests.store_processes import JUDGE, MODEL, PROJECT, hold, in_process, open_at_once, told, verdict, write_all
+from tests.store_processes import JUDGE, PROJECT, hold, in_process, open_at_once, told, verdict, write_all
 
 pytest_plugins = ("tests.store_plugin",)
 
@@ -147,7 +147,7 @@ def test_a_new_store_may_be_opened_by_several_processes_at_once(store_place: str
     assert rows(store_place, "SELECT task FROM jobs ORDER BY task") == owed
     assert rows(store_place, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     engine = create_engine(sqlalchemy_url(store_place) if "://" in store_place else f"sqlite:///{store_place}")
-    assert sorted(inspect(engine).get_table_names()) == ["alembic_version", "feedback", "jobs", "verdicts"]
+    assert sorted(inspect(engine).get_table_names()) == ["alembic_version", "claims", "feedback", "jobs", "verdicts"]
     engine.dispose()
 
 
@@ -306,7 +306,7 @@ def test_a_store_whose_server_is_away_says_so_and_works_again_when_it_is_back() 
                     lambda: store.verdicts.get(["a"]),
                     lambda: store.jobs.due(PROJECT, JUDGE, 5),
                     store.jobs.counts,
-                    lambda: store.jobs.next_in_s(MODEL),
+                    lambda: store.jobs.next_in_s([JUDGE]),
                     lambda: list(store.feedback.of(PROJECT)),
                 ),
                 "write to": (

@@ -191,14 +191,31 @@ def test_every_write_is_noted_before_it_begins_and_settled_after(bench: Bench) -
     assert (bench.noted, bench.writes.doubtful, bench.writes.others) == ([], set(), set())
 
 
-def test_what_somebody_else_owes_stays_noted_so_that_they_look_at_it(bench: Bench) -> None:
+def test_what_was_only_asked_for_is_settled_as_soon_as_it_is_written(bench: Bench) -> None:
+    bench.begin(2)
+    bench.store.jobs.owe(bench.project.uid, JUDGE, bench.tasks, 0.0)
+    assert bench.judge(bench.tasks) == [Written(2)]
+    assert (bench.noted, bench.writes.doubtful, bench.writes.others) == ([], set(), set())
+
+
+def test_what_an_answer_holds_stays_noted_so_that_whoever_gave_it_looks_at_it(bench: Bench) -> None:
     bench.begin(3)
     first, _, third = bench.tasks
-    bench.store.jobs.owe(bench.project.uid, JUDGE, [first, third], 0.0)
+    bench.store.jobs.owe(bench.project.uid, JUDGE, bench.tasks, 0.0)
+    bench.store.jobs.give(bench.project.uid, JUDGE, [first], 0.0)
     bench.store.jobs.sending(bench.project.uid, JUDGE, [third], 0.0)
     assert bench.judge(bench.tasks) == [Written(3)]
     assert bench.noted == [(first, True), (third, True)]
     assert (bench.writes.doubtful, bench.writes.others) == ({first, third}, {first})
+
+
+def test_what_an_answer_holds_that_left_while_it_was_written_stays_noted(bench: Bench) -> None:
+    bench.begin(2)
+    first, second = bench.tasks
+    bench.proxy.on_write = lambda: bench.store.jobs.give(bench.project.uid, JUDGE, [second], 0.0)
+    assert bench.judge(bench.tasks) == [Written(2)]
+    assert bench.noted == [(second, False)]
+    assert first not in bench.writes.doubtful
 
 
 def test_a_misfit_that_label_studio_leaves_out_is_named(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import random
 import threading
@@ -11,11 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from backend.core.rubric import Rubric, load_rubric
 from backend.core.types import Answer
 from backend.engines.base import JudgeRequest
 from backend.errors import EngineDead, EngineError, StudioAway
+from backend.interfaces import rubric_file
 from backend.judge import RunOptions, Told, judge_project, preview_project
 from backend.label_studio_server import LabelStudioProcess
 from backend.patience import Stop
@@ -23,7 +27,7 @@ from backend.running import Running
 from backend.service import Failure
 from backend.studio import Studio
 from backend.studio_types import Project
-from tests.fault_proxy import Fault, fault_proxy
+from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.running_backend import running_backend
 from tests.slow_judge import SlowEngine, kill_target, make_project, predictions, slow_service
 
@@ -47,10 +51,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def backend(
-    studio_url: str, token: str, store: Path, seconds: float, deadline_s: float
+    studio_url: str, token: str, store: Path, seconds: float, deadline_s: float, rubric: Rubric | None = None
 ) -> Iterator[tuple[str, Running]]:
     """A backend in this process whose judge needs so many seconds a sample."""
-    with running_backend(studio_url, token, store, SlowEngine(seconds), deadline_s=deadline_s) as served:
+    engine = SlowEngine(seconds)
+    with running_backend(studio_url, token, store, engine, deadline_s=deadline_s, rubric=rubric) as served:
         yield served
 
 
@@ -92,6 +97,87 @@ def test_more_than_a_request_can_judge_arrives_all_the_same_once_each(
         assert studio.project(project.id).model_version == fingerprint(running, project)
 
 
+def test_what_no_answer_held_is_owed_no_longer_than_until_it_is_written(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
+) -> None:
+    project = make_project(studio, "Owed", 120)
+    with backend(label_studio.url, label_studio.token, tmp_path / "s.sqlite", 0.06, 1.0) as (url, running):
+        studio.connect_backend(project.id, url, "Slow judge")
+        began = time.monotonic()
+        studio.retrieve_predictions(project.id)
+        until = time.monotonic() + 60
+        while not all(predictions(studio, project).values()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert time.monotonic() - began > 6.0, "too young to be owed for long"
+        wait_until_nothing_is_owed(running, 2.0)
+        assert set(map(len, predictions(studio, project).values())) == {1}
+
+
+class Holding(FaultProxy):
+    """The backend's predictions reach Label Studio later than they were given."""
+
+    held_s = 4.0
+
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        answer = super().forward(method, path, headers, body)
+        if path == "/predict":
+            time.sleep(self.held_s)
+        return answer
+
+
+def test_an_answer_that_is_stored_later_than_we_wait_leaves_no_doubles(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(studio, "Slow to store", 20)
+    with backend(label_studio.url, label_studio.token, tmp_path / "s.sqlite", 0.0, 5.0) as (url, running):
+        proxy = Holding(url)
+        proxy.start()
+        studio.connect_backend(project.id, proxy.url, "Judge")
+        with caplog.at_level(logging.INFO, "backend"):
+            studio.retrieve_predictions(project.id)
+            wait_until_nothing_is_owed(running)
+        proxy.stop()
+    told = [message for message in caplog.messages if "had two predictions" in message]
+    assert len(told) == 20, "all were written, because they were not there when that was looked at first"
+    assert set(map(len, predictions(studio, project).values())) == {1}
+
+
+def test_two_rubrics_on_one_store_do_not_take_over_each_other_s_jobs(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
+) -> None:
+    rubric = load_rubric(rubric_file("image-text"))
+    first, *others = rubric.criteria
+    stricter = first.model_copy(update={"question": f"{first.question} Be strict."})
+    rubric = rubric.model_copy(update={"criteria": (stricter, *others)})
+    ours, theirs = make_project(studio, "Usual rubric", 40), make_project(studio, "Own rubric", 40)
+    store, at = tmp_path / "s.sqlite", (label_studio.url, label_studio.token)
+    with backend(*at, store, 0.03, 0.5) as (url, usual), backend(*at, store, 0.03, 0.5, rubric) as (own_url, own):
+        for project, address in ((ours, url), (theirs, own_url)):
+            studio.connect_backend(project.id, address, "Judge")
+            studio.retrieve_predictions(project.id)
+        assert sum(usual.service.store.jobs.counts().values()) > 20, "nothing is left that could be taken over"
+        wait_until_nothing_is_owed(usual)
+        marks = fingerprint(usual, ours), fingerprint(own, theirs)
+        assert marks[0] != marks[1]
+        for project, mark in zip((ours, theirs), marks, strict=True):
+            assert set(map(tuple, predictions(studio, project).values())) == {(mark,)}
+
+
+def test_what_was_owed_before_the_rubric_was_changed_is_delivered_by_the_new_one(
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.store.claims.ABANDONED_S", 2.0)
+    project = make_project(studio, "Changed rubric", 10)
+    service = slow_service(tmp_path / "s.sqlite", 0.0)
+    service.store.jobs.owe(project.uid, f"{service.name}-0123456789ab", sorted(predictions(studio, project)), 0.0)
+    service.close()
+    with backend(label_studio.url, label_studio.token, tmp_path / "s.sqlite", 0.0, 5.0) as (_, running):
+        wait_until_nothing_is_owed(running)
+        mark = fingerprint(running, project)
+    assert set(map(tuple, predictions(studio, project).values())) == {(mark,)}
+
+
 def test_a_task_that_fails_is_named_and_the_others_arrive(
     label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
 ) -> None:
@@ -111,8 +197,9 @@ def test_a_task_that_fails_is_named_and_the_others_arrive(
 
 
 def test_what_a_killed_backend_owed_is_delivered_by_the_next(
-    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
+    label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("backend.store.claims.ABANDONED_S", 2.0)
     project = make_project(studio, "Killed backend", 40)
     tasks = sorted(predictions(studio, project))
     service = slow_service(tmp_path / "s.sqlite", 0.0)
@@ -153,8 +240,6 @@ def test_deliveries_wait_for_a_label_studio_that_is_away_and_look_before_they_wr
 def test_an_annotator_s_own_request_is_not_stored(
     label_studio: LabelStudioProcess, studio: Studio, tmp_path: Path
 ) -> None:
-    import httpx
-
     project = make_project(studio, "Interactive", 1)
     [task] = predictions(studio, project)
     with backend(label_studio.url, label_studio.token, tmp_path / "s.sqlite", 0.0, 5.0) as (url, running):
@@ -429,5 +514,7 @@ def test_one_project_that_cannot_be_opened_holds_up_no_other(
             time.sleep(0.1)
         assert jobs.counts() == {"999999.1": 1}
         assert running.delivery is not None
-        assert running.delivery.state().state == "waiting"
+        while running.delivery.state().state != "waiting":
+            assert time.monotonic() < until
+            time.sleep(0.1)
     assert set(map(len, predictions(studio, project).values())) == {1}

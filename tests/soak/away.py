@@ -29,7 +29,7 @@ def faults_while_it_delivers(ground: Ground, notes: Notes) -> None:
     pressed: list[Button] = []
 
     def press() -> None:
-        if ground.dice.random() < 0.2 or not pressed:
+        if ground.dice.random() < 0.2:
             pressed.append(Button(ground, project.id))
 
     with (
@@ -38,6 +38,9 @@ def faults_while_it_delivers(ground: Ground, notes: Notes) -> None:
         fault_proxy(backend.url) as to_backend,
     ):
         ground.studio.connect_backend(project.id, to_backend.url, "Judge behind faults")
+        pressed.append(Button(ground, project.id))
+        # a button whose request never reaches the backend asks for nothing
+        wait_until(lambda: (backend.metric("vlm_judge_requests_open") or 0) > 0, 60, 0.1)
         met = _disturb(ground, (to_studio, to_backend), 0.6 * ground.budget_s, press)
         for button in pressed:
             button.wait(400)

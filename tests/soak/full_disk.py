@@ -35,7 +35,7 @@ def full_and_with_room_again(ground: Ground, notes: Notes) -> None:
             with serving(ground, notes, SECONDS, **options) as backend:
                 _fill(on_disk, notes, disk, backend, proxy)
     except PermissionError as exc:
-        notes.say(f"left out, no disk can be mounted here ({exc})")
+        notes.left_out = f"no disk can be mounted here ({exc})"
 
 
 def _fill(ground: Ground, notes: Notes, disk: SmallDisk, backend: BackendProcess, proxy: FaultProxy) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import random
-import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,8 @@ class Notes:
 
     said: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    left_out: str = ""
+    """Why it could not be run here; empty where it was."""
 
     def say(self, text: str) -> None:
         """Something that was done or measured."""
@@ -124,17 +125,19 @@ def open_store(path: Path) -> Iterator[Store]:
 def wait_for_all(ground: Ground, notes: Notes, project: Project, timeout_s: float, missing: int = 0) -> float:
     """Seconds until every task but so many has its prediction; soon after that nothing may be owed any more."""
     studio, wanted = ground.studio, project.task_count - missing
-    began = time.monotonic()
+    took_s = timeout_s
     with open_store(ground.store) as store:
         try:
             took_s = wait_until(lambda: arrived(studio, project) >= wanted, timeout_s)
-            settled_s = wait_until(lambda: not store.jobs.counts(), SETTLED_S)
         except TimeoutError:
-            there, left = arrived(studio, project), sum(store.jobs.counts().values())
-            after_s = time.monotonic() - began
-            notes.expect(False, f"{there} of {wanted} are there after {after_s:.0f} s, {left} are still owed")
-            return after_s
-    notes.say(f"nothing owed {settled_s:.0f} s after the last arrived")
+            there = arrived(studio, project)
+            notes.expect(False, f"{there} of {wanted} are there after {timeout_s:.0f} s")
+        try:
+            settled_s = wait_until(lambda: not store.jobs.counts(), SETTLED_S)
+            notes.say(f"nothing owed {settled_s:.0f} s after that")
+        except TimeoutError:
+            left = sum(store.jobs.counts().values())
+            notes.expect(False, f"{left} are owed still {SETTLED_S:.0f} s after the last arrived")
     return took_s
 
 

@@ -14,7 +14,7 @@ SECONDS = 0.02
 
 def killed_at_random_moments(ground: Ground, notes: Notes) -> None:
     """SIGKILL after 0.3 to 3 s as often as the time allows, then once to the end."""
-    project = ground.project("Killed judge", ground.tasks_for(2.5 * SECONDS))
+    project = ground.project("Killed judge", ground.tasks_for(1.2 * SECONDS))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["backend.judge", "tests.slow_judge", "label_studio_sdk.base_client"])
     kills = ends = 0
@@ -40,6 +40,7 @@ def killed_at_random_moments(ground: Ground, notes: Notes) -> None:
         service.close()
     notes.say(f"{kills} kills at {project.task_count} tasks, {before} there after the last, then {run.stored} more")
     notes.expect(kills > 0, "nothing was killed")
+    notes.expect(before > 0, "nothing was there after the last kill, so that none can have met a write")
     notes.expect(run.unaccounted == 0 and not run.failures, f"the balance: {run.summary()}")
     notes.expect(run.tasks == project.task_count, f"{run.tasks} tasks were seen, {project.task_count} are there")
     notes.expect(not left, f"still owed: {left}")

@@ -11,12 +11,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from backend.errors import SettingsError, StoreError
 from backend.store import Job, Store, verdict_from_json, verdict_to_json
+from backend.store.database import LOG_BYTES, _prepare_sqlite
 from tests.store_processes import JUDGE, PROJECT, in_process, open_as_nobody, run_out_of_disk, told, verdict
 
 VERDICT = verdict()
@@ -49,6 +52,29 @@ def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
     assert second.jobs.due(PROJECT, JUDGE, 10) == (Job(PROJECT, 7, JUDGE, sent=False, attempts=0, reason=None),)
     assert second.shown == str(path)
     second.close()
+
+
+def test_a_new_file_may_be_switched_to_a_write_ahead_log_by_many_at_once(tmp_path: Path) -> None:
+    def switch(path: Path, together: Barrier) -> str:
+        with closing(sqlite3.connect(path)) as connection:
+            together.wait()
+            _prepare_sqlite(connection, None)
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+    with ThreadPoolExecutor(6) as threads:
+        for number in range(60):  # SQLite alone refuses one of them every seventh time
+            places, together = [tmp_path / f"{number}.sqlite"] * 6, Barrier(6)
+            assert list(threads.map(switch, places, [together] * 6)) == ["wal"] * 6
+
+
+def test_the_room_that_a_large_write_takes_in_the_log_is_given_back(tmp_path: Path) -> None:
+    store, log = Store(tmp_path / "s.sqlite"), tmp_path / "s.sqlite-wal"
+    store.jobs.owe(PROJECT, JUDGE, range(50_000), 0.0)
+    assert log.stat().st_size > 1.2 * LOG_BYTES
+    for task in range(2):
+        store.jobs.settle(PROJECT, JUDGE, {task})
+    assert log.stat().st_size <= LOG_BYTES
+    store.close()
 
 
 def test_a_closed_store_opens_again_when_it_is_asked(tmp_path: Path) -> None:
