@@ -20,6 +20,7 @@ from urllib.request import Request
 from rich.console import Console
 
 from backend.assemble import make_service
+from backend.core.choices import EngineName
 from backend.demo_state import DemoFolder, DemoState, only_demo, stop_leftovers
 from backend.engines.demo.sample import write_sample
 from backend.errors import DemoError, StudioError
@@ -37,7 +38,7 @@ from backend.label_studio_server import (
     wait_until_healthy,
 )
 from backend.projects import ProjectSpec, create_project, read_tasks
-from backend.settings import PREFIX, EngineName, Settings, load_settings
+from backend.settings import PREFIX, Settings, load_settings
 from backend.studio import Project, Studio
 
 TITLE = "Image-text review (demo)"

@@ -75,14 +75,17 @@ def judge_tasks(
     *,
     deadline: Deadline | None = None,
     in_hand: int | None = None,
+    look_up: bool = True,
 ) -> Iterator[Outcome]:
     """The outcome of every task, the first that is known first; `tasks` is read on only as far as there is room.
 
     What is not known at the deadline has none, and nothing more is begun then. A verdict that lacks something which
     may be answered when asked again is a transient Failure here, and so is whatever goes wrong unforeseen. `in_hand`
     are the most tasks that are fetched or wait for the engine; without it two batches, or `IN_HAND` where that is more.
+    With `look_up` each task is looked up in the store by itself, so that what is known does not wait behind what is
+    not; without, only the worker looks, for a whole batch at once, which is cheaper where nobody waits for one task.
     """
-    hand = _Hand(service, worker, judging)
+    hand = _Hand(service, worker, judging, look_up)
     deadline = deadline or Deadline()
     source = iter(tasks)
     more = True
@@ -108,8 +111,9 @@ def judge_tasks(
 class _Hand:
     """The tasks that one caller has in hand; only its images are fetched in other threads."""
 
-    def __init__(self, service: JudgeService, worker: Worker, judging: Judging) -> None:
+    def __init__(self, service: JudgeService, worker: Worker, judging: Judging, look_up: bool) -> None:
         self._service = service
+        self._look_up = look_up
         self._worker = worker
         self._judging = judging
         self._done: SimpleQueue[tuple[int, Future[Any]]] = SimpleQueue()
@@ -125,7 +129,8 @@ class _Hand:
     def take(self, task: Task) -> None:
         self._taken += 1
         self.held[self._taken] = task
-        fetched = self._service.fetchers.submit(_fetch, self._service, task, self._judging)
+        fetch = _fetch if self._look_up else JudgeService.prepare_one
+        fetched = self._service.fetchers.submit(fetch, self._service, task, self._judging)
         self._fetching.add(fetched)
         self._tell(self._taken, fetched)
 

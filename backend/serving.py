@@ -37,8 +37,9 @@ def make_app(settings: Settings) -> tuple[Any, Running]:
     """The WSGI application, and the backend behind it, started. Call it in the process that serves."""
     configure(settings)
     running = make_running(settings, on_dead=end_this_process)
-    running.start()
-    return create_app(running), running
+    app = create_app(running)
+    running.start()  # last: from here on the model is being loaded, which slows all other imports
+    return app, running
 
 
 def make_app_again(settings: Settings) -> tuple[Any, Running]:

@@ -32,10 +32,12 @@ Fields = Literal["data", "predictions", "all"]
 
 MAX_PAGE_BYTES = 64 * 2**20
 """A page of tasks beyond this is asked for again with fewer tasks."""
+_INCLUDED = {"data": "id,data", "predictions": "id,data,predictions"}
+"""What we use of a task; Label Studio needs four times as long for all that it could tell."""
 TASKS_PER_IMPORT = 500
 TASKS_BY_ID = 200
 """Their numbers are in the address, whose length servers limit."""
-IMPORT_TIMEOUT_S = 300.0
+IMPORT_TIMEOUT_S = 900.0
 PAGE_TIMEOUT_S = 120.0
 RETRIEVE_TIMEOUT_S = 150.0
 """Label Studio itself gives the backend 100 s, and then takes 18 ms a task to store what came."""
@@ -113,7 +115,7 @@ class Studio(StudioConnections):
     ) -> Iterator[tuple[StudioTask, ...]]:
         """The tasks that pass the Data Manager's filters, by rising id, at most `page_size` at a time.
 
-        With their data alone they take Label Studio half the time.
+        With their data alone they take Label Studio a fifth of the time.
         """
         for page in self._pages(project_id, page_size, filters, after, fields):
             yield tuple(parse_task(item) for item in page)
@@ -302,7 +304,7 @@ class Studio(StudioConnections):
         """
         params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": page_size, "query": query}
         params |= {"fields": "task_only" if fields == "data" else "all", "resolve_uri": "false"}
-        params |= {} if fields == "all" else {"review": "true"}
+        params |= {} if fields == "all" else {"review": "true", "include": _INCLUDED[fields]}
         max_bytes = MAX_PAGE_BYTES if page_size > 1 else 16 * MAX_PAGE_BYTES
         doing = f"read tasks of project {project_id}"
         try:

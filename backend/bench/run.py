@@ -30,6 +30,10 @@ COLUMNS = (
 )
 OURS = "VLM Judge"
 
+Work = Callable[[], object]
+Least = Callable[[Peaks], float]
+Setting = Callable[[], AbstractContextManager[None]]
+
 _THREADS = 8
 _WARM_TOKENS = 8
 
@@ -61,12 +65,12 @@ class _Road:
     count: int
     """Samples a round."""
     at_once: int
-    least: Callable[[Peaks], float]
+    least: Least
     """Seconds for one sample."""
-    judge: Callable[[], object]
-    warm: Callable[[], object]
+    judge: Work
+    warm: Work
     """A short run that does not count."""
-    setting: Callable[[], AbstractContextManager[None]] = nullcontext
+    setting: Setting = nullcontext
     """How the model has to be for it."""
     pair_s: list[float] = field(default_factory=list)
     peak_gib: float | None = None
@@ -102,28 +106,39 @@ def _stock_roads(engine: LocalEngine, loaded: LoadedModel, plan: Plan) -> list[_
     task = replace(plan.task, side=plan.sides[0])
     some = samples(loaded, task, max(plan.one, plan.written, plan.each))
     stock, new, least = Stock(loaded), task.verdict_tokens, _Least(engine, loaded, some[0])
-    as_is = partial(as_released, loaded.model)
 
     def one_by_one(tokens: int) -> None:
         for request in some[: plan.one]:
             stock.generate([request], tokens)
 
+    def road(name: str, count: int, at_once: int, least_s: Least, judge: Work, warm: Work) -> _Road:
+        return _Road(name, task.side, count, at_once, least_s, judge, warm, partial(as_released, loaded.model))
+
     written, each = some[: plan.written], some[: plan.each]
     return [
-        _Road(
+        road(
             "`generate` of a JSON verdict, one pair at a time",
-            *(task.side, plan.one, 1, partial(least.written, new, 1)),
-            *(partial(one_by_one, new), partial(one_by_one, _WARM_TOKENS), as_is),
+            plan.one,
+            1,
+            partial(least.written, new, 1),
+            partial(one_by_one, new),
+            partial(one_by_one, _WARM_TOKENS),
         ),
-        _Road(
+        road(
             "`generate` of a JSON verdict, batched",
-            *(task.side, plan.written, plan.written, partial(least.written, new, plan.written)),
-            *(partial(stock.generate, written, new), partial(stock.generate, written, _WARM_TOKENS), as_is),
+            len(written),
+            len(written),
+            partial(least.written, new, len(written)),
+            partial(stock.generate, written, new),
+            partial(stock.generate, written, _WARM_TOKENS),
         ),
-        _Road(
+        road(
             "One prefill for each criterion, batched",
-            *(task.side, plan.each, plan.each, least.each),
-            *(partial(stock.prefill_each, each, task.criteria), partial(stock.prefill_each, each, 1), as_is),
+            len(each),
+            len(each),
+            least.each,
+            partial(stock.prefill_each, each, task.criteria),
+            partial(stock.prefill_each, each, 1),
         ),
     ]
 
@@ -131,7 +146,7 @@ def _stock_roads(engine: LocalEngine, loaded: LoadedModel, plan: Plan) -> list[_
 def _our_roads(engine: LocalEngine, loaded: LoadedModel, plan: Plan) -> list[_Road]:
     """Ours with images of every size; and without fused layers, where they are."""
 
-    def road(name: str, side: int, setting: Callable[[], AbstractContextManager[None]] = nullcontext) -> _Road:
+    def road(name: str, side: int, setting: Setting = nullcontext) -> _Road:
         count = max(1, plan.ours * plan.sides[0] ** 2 // side**2)
         some = samples(loaded, replace(plan.task, side=side), count)
         judge = partial(engine.answer, some)

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from backend.cli.root import main, told_plainly
+from backend.cli.root import load_settings, main, told_plainly
 from backend.progress import progress_bar
-from backend.settings import load_settings
 
 
 @main.command()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import engine_options, main, told_plainly
+from backend.cli.root import engine_options, load_settings, main, told_plainly
 from backend.progress import progress_bar
-from backend.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from backend.judge import Preview
     from backend.patience import Stop
+    from backend.settings import Settings
 
 SHOWN_FAILURES = 20
 WATCH_S = 10.0

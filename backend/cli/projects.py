@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import engine_options, main, project_option, told_plainly
-from backend.settings import Settings, load_settings
+from backend.cli.root import engine_options, load_settings, main, project_option, told_plainly
 
 if TYPE_CHECKING:
+    from backend.settings import Settings
     from backend.studio import Connection, Project, Studio
 
 

@@ -118,7 +118,7 @@ def _draw_no_bars_into_a_log() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     if not sys.stderr.isatty():
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _forget_generation_habits(model: Any, tokenizer: Any) -> None:

@@ -303,6 +303,12 @@ _ROUTES: dict[str, Callable[[ChatServer, dict[str, Any]], Any]] = {
 _ONLY = {"/tokenize": {"vllm", "sglang"}, "/generate": {"sglang"}, "/v1/decisions": {"decisions"}}
 
 
+def image_of(body: dict[str, Any]) -> str:
+    """The data URI in a question to a server; empty in a probe."""
+    content = body["messages"][-1]["content"]
+    return next((part["image_url"]["url"] for part in content if part["type"] == "image_url"), "")
+
+
 @contextmanager
 def running_server(**state: Any) -> Iterator[ChatServer]:
     """A server at a free port of 127.0.0.1."""

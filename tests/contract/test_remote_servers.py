@@ -49,18 +49,12 @@ def running(count: int, **state: Any) -> Iterator[list[Any]]:
         yield [stack.enter_context(chat_server.running_server(**state)) for _ in range(count)]
 
 
-def image_of(body: dict[str, Any]) -> str:
-    """The data URI in a question to a server; empty in a probe."""
-    content = body["messages"][-1]["content"]
-    return next((part["image_url"]["url"] for part in content if part["type"] == "image_url"), "")
-
-
 def shares(servers: Sequence[Any]) -> dict[str, set[str]]:
     """Per image, the servers that were asked about it."""
     asked: dict[str, set[str]] = {}
     for server in servers:
         for body in server.asked:
-            asked.setdefault(image_of(body), set()).add(server.address)
+            asked.setdefault(chat_server.image_of(body), set()).add(server.address)
     asked.pop("", None)
     return asked
 
@@ -77,18 +71,43 @@ def test_one_images_questions_go_to_one_server_and_stay_there_when_another_goes(
         addresses = [server.address for server in servers]
         with remote(addresses) as engine:
             engine.answer(requests(24))
-        first = shares(servers)
-        assert len(first) == 24
-        assert {len(asked) for asked in first.values()} == {1}
-        assert {address for asked in first.values() for address in asked} == set(addresses)
-        for server in servers:
-            server.asked.clear()
-        with remote([addresses[2], addresses[0]]) as engine:
+            first = shares(servers)
+            assert len(first) == 24
+            assert {len(asked) for asked in first.values()} == {1}
+            assert {address for asked in first.values() for address in asked} == set(addresses)
+            servers[1].kill()
+            for server in servers:
+                server.asked.clear()
             engine.answer(requests(24))
-        second = shares(servers)
+        second = shares([servers[0], servers[2]])
         assert {len(asked) for asked in second.values()} == {1}
         stayed = {image: asked for image, asked in first.items() if addresses[1] not in asked}
+        assert 0 < len(stayed) < 24
         assert {image: second[image] for image in stayed} == stayed
+
+
+def test_every_server_gets_its_share_of_a_batch() -> None:
+    """24 images by 3 servers, no answer before all are under way: 8 each, or one more where it was begun first."""
+    with running(3, delay_s=0.5) as servers:
+        with remote([server.address for server in servers]) as engine:
+            engine.load()
+            engine.answer(requests(24))
+        taken = [address for asked in shares(servers).values() for address in asked]
+    counts = sorted(taken.count(server.address) for server in servers)
+    assert sum(counts) == 24
+    assert counts[0] >= 7
+    assert counts[-1] <= 9
+
+
+def test_judges_that_ask_one_image_at_a_time_agree_on_the_server_of_each() -> None:
+    """With nothing else under way the hash alone decides, in every process the same."""
+    with running(3) as servers:
+        addresses = [server.address for server in servers]
+        for order in (addresses, addresses[::-1]):
+            with remote(order) as engine:
+                for request in requests(12):
+                    engine.answer([request])
+        assert {len(asked) for asked in shares(servers).values()} == {1}
 
 
 def test_when_a_server_dies_in_the_middle_nothing_is_lost_and_it_is_used_again_once_it_is_back() -> None:
@@ -104,9 +123,9 @@ def test_when_a_server_dies_in_the_middle_nothing_is_lost_and_it_is_used_again_o
         mortal.asked.clear()
         mortal.start()
         give_up_s = time.monotonic() + 5
-        while not any(image_of(body) for body in mortal.asked) and time.monotonic() < give_up_s:
+        while not any(chat_server.image_of(body) for body in mortal.asked) and time.monotonic() < give_up_s:
             assert engine.answer(requests(12)) == whole
-        assert any(image_of(body) for body in mortal.asked)
+        assert any(chat_server.image_of(body) for body in mortal.asked)
 
 
 def test_a_server_that_is_down_at_the_start_does_not_matter_while_another_is_up() -> None:
