@@ -34,8 +34,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_BATCH_TOKENS = {"cuda": 16_384, "cpu": 4096}
-"""Of one forward pass, by device. A large GPU is filled (vLLM prefills as many at once on an H100), and what the pass
-needs, a few GB, goes with the 17 GB of a 7B model in bfloat16 on a card of 24 GB. A CPU is slower with more."""
+"""Of one forward pass, by device. An H200 is no faster with twice as many and hardly slower with half; the pass takes
+2.5 GiB beside a 7B model's weights of 15.4 in bfloat16 (docs/performance.md), so it goes on a card of 24 GB. A CPU is
+slower with more."""
 
 _MOST_THREADS = 8
 """That shrink images: each makes about 500 of 504 x 504 pixels a second, more than any GPU judges."""
