@@ -74,7 +74,7 @@ soak: setup ## The long fault test, with a report at its end; about 20 minutes, 
 
 .PHONY: bench
 bench: setup ## How fast it is on this machine, without a GPU, kept in docs/bench; most of an hour
-	$(BIN)/vlm-judge bench --json docs/bench/engine-cpu.json
+	$(BIN)/vlm-judge bench --rounds 5 --json docs/bench/engine-cpu.json
 	$(BIN)/python -m tests.bench --out docs/bench
 
 .PHONY: simulate
