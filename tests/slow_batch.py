@@ -13,6 +13,9 @@ from backend.engines.base import JudgeRequest
 from backend.settings import Settings
 from tests.slow_judge import SlowEngine
 
+BATCH = 8
+"""Rows in the engine at a time; as many may be judged and not yet written down."""
+
 
 class NotingEngine(SlowEngine):
     """Writes the texts it is asked about to a file, before it answers."""
@@ -30,7 +33,7 @@ class NotingEngine(SlowEngine):
 
 def main(source: str, out: str, asked: str, seconds: str) -> None:
     vars(judging)["make_engine"] = lambda settings: NotingEngine(float(seconds), Path(asked))
-    judge_dataset(Settings(engine="scripted"), BatchOptions(source, Path(out), part_rows=25))
+    judge_dataset(Settings(engine="scripted", batch_size=BATCH), BatchOptions(source, Path(out), part_rows=25))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 MANIFEST = "manifest.jsonl"
 """The list of all base images, beside the output."""
-AT_ONCE = 64
+AT_ONCE = 32
 """Candidates that are written together, unless the settings say how many."""
 LOCAL_FILES = "/data/local-files/?d="
 """Label Studio serves the files below its document root under this."""

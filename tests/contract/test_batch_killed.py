@@ -11,11 +11,10 @@ from pathlib import Path
 
 from backend.batch.run import BatchOptions, judge_dataset
 from tests.datasets_made import SCRIPTED, judged, own, rows, write_parquet
+from tests.slow_batch import BATCH
 
 ROWS, KILLS = 120, 4
 SECONDS = 0.01
-BATCH = 8
-"""Rows in the engine at a time; as many may be judged and not yet written down."""
 
 
 def start(source: Path, out: Path, asked: Path) -> subprocess.Popen[bytes]:
