@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.sample import role_of
-from backend.errors import SettingsError
+from backend.errors import SettingsError, VlmJudgeError
 from backend.studio import Project, Studio, Tab
 
 Json = Mapping[str, Any]
@@ -97,6 +97,20 @@ def read_text(path: Path) -> str:
         raise SettingsError(f"{path} is not in UTF-8 (byte {exc.start + 1}); save it as UTF-8") from exc
     except OSError as exc:
         raise SettingsError(f"cannot read {path}: {exc.strerror}") from exc
+
+
+def read_json_lines(path: Path, error: type[VlmJudgeError]) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON lines file. Raises SettingsError as `read_text` does, and `error` naming a wrong line."""
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as exc:
+            raise error(f"{path}, line {number} is not JSON: {exc}") from exc
+        if not isinstance(row, dict):
+            raise error(f"{path}, line {number}: expected an object, found {line.strip()[:60]!r}")
+        yield row
 
 
 def import_missing(studio: Studio, project_id: int, tasks: tuple[Json, ...]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from backend.batch.parts import Chunk, Part, Source, as_text, in_schema
 from backend.errors import BatchError
 from backend.generation.sources import SUFFIXES
-from backend.projects import read_text
+from backend.projects import read_json_lines, read_text
 
 IMAGE = "image"
 FILE_NAME = "file_name"
@@ -127,17 +127,6 @@ def _metadata(folder: Path, names: frozenset[str]) -> dict[str, dict[str, Any]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    text = read_text(path)
     if path.suffix == ".csv":
-        yield from (dict(row) for row in csv.DictReader(io.StringIO(text)))
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as exc:
-            raise BatchError(f"{path}, line {number} is not JSON: {exc}") from exc
-        if not isinstance(row, dict):
-            raise BatchError(f"{path}, line {number}: expected an object, found {line.strip()[:60]!r}")
-        yield row
+        return (dict(row) for row in csv.DictReader(io.StringIO(read_text(path))))
+    return read_json_lines(path, BatchError)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import httpx
 
 from backend.errors import GenerationError
-from backend.projects import read_text
+from backend.projects import read_json_lines, read_text
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".ppm", ".pgm", ".avif", ".jp2")
@@ -102,7 +101,7 @@ def _list(path: Path, options: SourceOptions) -> Iterator[BaseImage]:
     if suffix in _LISTS:
         rows: Iterable[Mapping[str, Any]] = csv.DictReader(io.StringIO(read_text(path)), delimiter=_LISTS[suffix])
     elif suffix in (".jsonl", ".ndjson"):
-        rows = _json_lines(path)
+        rows = read_json_lines(path, GenerationError)
     elif suffix == ".json":
         raise GenerationError(f"{path}: addresses are read from JSON lines, text or CSV; write one object per line")
     else:
@@ -120,19 +119,6 @@ def _list(path: Path, options: SourceOptions) -> Iterator[BaseImage]:
             )
         address = str(row[column] or "").strip()
         yield BaseImage(address or f"{path.name}, row {number}", _licence(row, options), address=address)
-
-
-def _json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as exc:
-            raise GenerationError(f"{path}, line {number} is not JSON: {exc}") from exc
-        if not isinstance(row, dict):
-            raise GenerationError(f"{path}, line {number}: expected an object, found {line.strip()[:60]!r}")
-        yield row
 
 
 def _column(row: Iterable[str], named: str | None, usual: Iterable[str]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,13 +21,7 @@ def judge(hub: Any, name: str, home: Path, *more: str) -> subprocess.CompletedPr
         ],
         cwd=Path(__file__).parents[2],
         env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": hub.address,
-            "HF_TOKEN": hub.token,
-            "HF_HOME": str(home / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1",
+            **hub_emulator.environment(hub.address, hub.token, home / "home"),
             "VLM_JUDGE_STORE": str(home / "never-made.sqlite"),
         },
         capture_output=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from exporters.push import push
+from tests.contract import hub_emulator
 
 TOKEN = "hf_write"
 
@@ -55,13 +55,7 @@ def evaluate(hub: Any, tmp_path: Path, name: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-c", command, "evaluate", name, "--engine", "scripted", "--out", out],
         env={
-            **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
-            "HF_ENDPOINT": hub.address,
-            "HF_TOKEN": TOKEN,
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1",
+            **hub_emulator.environment(hub.address, TOKEN, tmp_path / "home"),
             "VLM_JUDGE_STORE": str(tmp_path / "store.sqlite"),
         },
         capture_output=True,

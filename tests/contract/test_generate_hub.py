@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from hashlib import sha256
@@ -46,15 +45,7 @@ def gather(hub: Any, name: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", CODE, name, str(home / "out" / "tasks.jsonl")],
         cwd=Path(__file__).parents[2],
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": hub.address,
-            "HF_TOKEN": hub.token,
-            "HF_HOME": str(home / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1",
-        },
+        env=hub_emulator.environment(hub.address, hub.token, home / "home"),
         capture_output=True,
         text=True,
         timeout=120,

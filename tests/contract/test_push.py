@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,15 +67,7 @@ def test_what_was_pushed_loads_by_name(hub: Any, folder: Path, tmp_path: Path) -
     code = 'import datasets; print(datasets.load_dataset("me/dots", split="train")["text"][:])'
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": hub.address,
-            "HF_TOKEN": TOKEN,
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1",
-        },
+        env=hub_emulator.environment(hub.address, TOKEN, tmp_path / "home"),
         capture_output=True,
         text=True,
         timeout=120,
