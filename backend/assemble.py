@@ -6,6 +6,7 @@ from backend.core.case import JudgeOptions
 from backend.core.rubric import load_rubric
 from backend.engines.factory import make_engine
 from backend.errors import SettingsError
+from backend.example_files import examples_of
 from backend.images import ImageLoader
 from backend.service import JudgeService
 from backend.settings import Settings
@@ -16,7 +17,7 @@ from backend.studio import Studio
 def make_service(settings: Settings) -> JudgeService:
     """The judge; no model is loaded yet."""
     rubric = load_rubric(settings.rubric) if settings.rubric else None
-    options = JudgeOptions(settings.explain, settings.reliance)
+    options = JudgeOptions(settings.explain, settings.reliance, examples_of(settings))
     return JudgeService(make_engine(settings), ImageLoader(settings), Store(settings.store), rubric, options)
 
 

@@ -339,7 +339,7 @@ class _Round:
         self._judging = judging
         self._deadline = Deadline(stop=stopping)
         self._jobs = service.store.jobs
-        self._writes = WriteBack(studio, self._jobs, project, judging.fingerprint)
+        self._writes = WriteBack(studio, service.store, project, judging.fingerprint, judging.audit_key)
         self._seen: set[int] = set()
         self.wrote = False
 
@@ -353,7 +353,8 @@ class _Round:
         for outcome in judge_tasks(self._service, self._worker, bodies, self._judging, deadline=self._deadline):
             number = int(outcome.task["id"])
             if isinstance(outcome.result, Verdict):
-                self._writes.add(number, self._judging.prediction(outcome.result))
+                given = self._judging.given(outcome.task, outcome.result)
+                self._writes.add(number, given.prediction, given.withheld)
             elif isinstance(outcome.result, Failure):
                 self._fail(by_task[number], outcome.result)
             if self._writes.is_due:

@@ -18,6 +18,7 @@ VlmJudgeError
 ├── ExportError           an export cannot go on
 ├── EvaluationError       labelled data cannot be opened, or nothing in them can be used
 ├── GenerationError       candidates cannot be generated
+├── TrustError            a statement about the judge cannot be made from what there is
 └── DemoError             the demo cannot start or go on
 
 Each message says what was wrong, where, and what to do. `vlm-judge` prints the message and ends
@@ -43,6 +44,7 @@ __all__ = [
     "StudioAway",
     "StudioError",
     "TaskError",
+    "TrustError",
     "VlmJudgeError",
 ]
 
@@ -122,6 +124,10 @@ class GenerationError(VlmJudgeError):
 
 class EvaluationError(VlmJudgeError):
     """Labelled data cannot be opened, or nothing in them can be used."""
+
+
+class TrustError(VlmJudgeError):
+    """A statement about the judge cannot be made from the labels there are, or does not hold any more."""
 
 
 class DemoError(VlmJudgeError):

@@ -172,8 +172,7 @@ class _Run:
         for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, deadline=deadline, look_up=False):
             if outcome.result is None:
                 break
-            number = int(outcome.task["id"])
-            self._note(number, outcome.result)
+            self._note(outcome.task, outcome.result)
             away = isinstance(outcome.result, Failure) and outcome.result.transient
             in_a_row = in_a_row + 1 if away else 0
             if self.worker.is_dead:
@@ -188,13 +187,15 @@ class _Run:
         if self.patience.stop.is_set():
             raise Stopped
 
-    def _note(self, number: int, result: Verdict | Failure) -> None:
+    def _note(self, task: Json, result: Verdict | Failure) -> None:
         """Keep an outcome: a prediction to be written, a failure, or one that is tried again."""
+        number = int(task["id"])
         if isinstance(result, Failure) and result.transient:
             self.again[number] = result
             return
         if isinstance(result, Verdict):
-            self.writes.add(number, self.judging.prediction(result))
+            given = self.judging.given(task, result)
+            self.writes.add(number, given.prediction, given.withheld)
         else:
             self.fail(number, result)
         self.seen += 1
@@ -327,7 +328,7 @@ def judge_project(
     patience = Patience(options.patience_s, told.said, stop or Stop())
     project = patience.ask(lambda: studio.project(project_id))
     judging = service.judging(parse_label_config(project.label_config))
-    writes = WriteBack(studio, service.store.jobs, project, judging.fingerprint)
+    writes = WriteBack(studio, service.store, project, judging.fingerprint, judging.audit_key)
     with ExitStack() as stack:
         stack.enter_context(_alone(service, project, told))
         worker = stack.enter_context(running_worker(service, options.batch_size))

@@ -96,8 +96,10 @@ def predict_tasks(
     entries: dict[int, Entry] = {}
     try:
         for outcome in judge_tasks(service, worker, here, judging, deadline=deadline):
-            ledger.note(outcome.task, outcome.result)
-            entries[id(outcome.task)] = _entry(judging, outcome.result)
+            result = outcome.result
+            entry = _entry(service, judging, outcome.task, result)
+            ledger.note(outcome.task, None if isinstance(result, Verdict) and not entry else result)
+            entries[id(outcome.task)] = entry
             if isinstance(outcome.result, Failure) and not (delivery is not None and outcome.result.transient):
                 _tell(outcome.result, vitals)
     finally:
@@ -118,8 +120,18 @@ def number_of(task: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else None
 
 
-def _entry(judging: Judging, result: Verdict | Failure | None) -> Entry:
-    return judging.prediction(result) if isinstance(result, Verdict) else []
+def _entry(service: JudgeService, judging: Judging, task: Mapping[str, Any], result: Verdict | Failure | None) -> Entry:
+    """The prediction; of a task of the blind slice one that shows nothing, once the judge's answer is in the store."""
+    if not isinstance(result, Verdict):
+        return []
+    given = judging.given(task, result)
+    if given.withheld is not None:
+        try:
+            service.store.withheld.put(judging.audit_key, {task["id"]: given.withheld})
+        except StoreError as exc:
+            log.error("task %s is kept blind, and its verdict cannot be stored: %s", task["id"], exc)
+            return []
+    return dict(given.prediction)
 
 
 def _tell(failure: Failure, vitals: VitalSigns | None) -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.audit_slice import HAS_PREDICTIONS, Draw, must_be_unseen, planned, settle
+from backend.core.audit import AuditPlan, with_plan
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.sample import role_of
 from backend.errors import SettingsError, VlmJudgeError
+from backend.store import Store
 from backend.studio import Project, Studio, Tab
 
 Json = Mapping[str, Any]
@@ -22,6 +25,12 @@ _IMAGE_PX, _TEXTS_PX = 130, 560
 
 _NO_PREDICTION = {"filter": "filter:tasks:total_predictions", "operator": "equal", "type": "Number", "value": 0}
 """Tasks that failed have no prediction; why they failed stands in the backend's log and on its status page."""
+_SHOWS_NOTHING = {
+    "filter": "filter:tasks:predictions_results",
+    "operator": "not_contains",
+    "type": "String",
+    "value": "from_name",
+}
 DECISION_TEXTS = ("accept", "fix", "reject")
 
 
@@ -38,12 +47,18 @@ class ProjectSpec:
     description: str = ""
     local_files: Path | None = None
     """A folder below the document root of a Label Studio on this machine, whose files tasks show."""
+    audit: Draw | None = None
+    """How to draw the blind slice; None leaves the one there is, or has none."""
 
 
-def create_project(studio: Studio, spec: ProjectSpec, fill: Callable[[Project], None] | None = None) -> Project:
+def create_project(
+    studio: Studio, spec: ProjectSpec, fill: Callable[[Project], None] | None = None, store: Store | None = None
+) -> Project:
     """The project of this title, made or completed: settings, tabs, storage, missing tasks. Raises StudioError.
 
-    `fill` may put more tasks into it, before its tabs are made by the columns that it has then.
+    `fill` may put more tasks into it, before its tabs are made by the columns that it has then. `store` is where
+    verdicts are kept that annotators must not see; it is needed to draw a blind slice. Raises TrustError when that
+    would not be blind.
 
     Uncertainty sampling and the score column go by `model_version`. A new project takes any; an existing one only a
     version that it has predictions of, and keeps its own until `Studio.use_model_version` is called after judging.
@@ -56,23 +71,42 @@ def create_project(studio: Studio, spec: ProjectSpec, fill: Callable[[Project], 
         "enable_empty_annotation": False,
     }
     project = studio.find_project(spec.title)
+    plan = _plan(studio, spec, project)
+    label_config = with_plan(spec.label_config, plan) if plan else spec.label_config
     if project is None:
         chosen = {"model_version": spec.model_version} if spec.model_version else {}
-        project = studio.create_project(spec.title, spec.label_config, **settings, **chosen)
+        project = studio.create_project(spec.title, label_config, **settings, **chosen)
     else:
-        differs = project.label_config.strip() != spec.label_config.strip()
-        changed = {"label_config": spec.label_config} if differs else {}
+        differs = project.label_config.strip() != label_config.strip()
+        changed = {"label_config": label_config} if differs else {}
         studio.update_project(project.id, **settings, **changed)
         if spec.model_version:
             studio.use_model_version(project.id, spec.model_version)
     if spec.local_files is not None:
         studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
-    config = parse_label_config(spec.label_config)
+    config = parse_label_config(label_config)
     import_missing(studio, project.id, with_optional_keys(spec.tasks, config))
     if fill is not None:
         fill(project)
+    if plan and store and studio.count(project.id, (HAS_PREDICTIONS,)):
+        settle(studio, store, project, plan)
     put_tabs(studio, project.id, config)
     return studio.project(project.id)
+
+
+def _plan(studio: Studio, spec: ProjectSpec, project: Project | None) -> AuditPlan | None:
+    """The plan of the blind slice: the one asked for, else the one that the project or the label config has."""
+    own = parse_label_config(spec.label_config).audit
+    before = parse_label_config(project.label_config).audit if project else None
+    if spec.audit is None:
+        return before or own
+    data = [task["data"] for task in spec.tasks]
+    if project and spec.audit.by:
+        data += [task.data for page in studio.pages(project.id, fields="data") for task in page]
+    plan = planned(spec.audit, data, before)
+    if project and plan != before:
+        must_be_unseen(studio, project, plan)
+    return plan
 
 
 def read_tasks(path: Path) -> tuple[Json, ...]:
@@ -151,24 +185,40 @@ def review_tabs(config: LabelConfig, columns: Sequence[str] = ()) -> tuple[Tab, 
     shown = {*_SHOWN, *(name for name, _ in widths_px)}
     hidden = tuple(column for column in columns if column not in shown)
     ascending = ("tasks:predictions_score",)
-    disagree = tuple(
-        {
-            **_result("annotations", "contains", decision),
-            "child_filter": _result("predictions", "not_contains", decision),
-        }
-        for decision in DECISION_TEXTS
-    )
+    disagree = _disagree_seen() if config.audit else _disagree()
     rejects = (_result("predictions", "contains", "reject"),)
     decided = (
         Tab("Judge rejects", rejects, "and", ascending, hidden, widths_px),
         Tab("Judge and human disagree", disagree, "or", ascending, hidden, widths_px),
     )
     decides = any(set(DECISION_TEXTS) & set(control.labels) for control in config.controls if control.tag == "Choices")
+    audit = Tab("Audit (blind)", (HAS_PREDICTIONS, _SHOWS_NOTHING), "and", ascending, hidden, widths_px)
     return (
+        *((audit,) if config.audit else ()),
         Tab("Least sure first", (_annotations("equal", 0),), "and", ascending, hidden, widths_px),
         *(decided if decides else ()),
         Tab("Reviewed", (_annotations("greater", 0),), "and", ("tasks:id",), hidden, widths_px),
         Tab("Not judged", (_NO_PREDICTION,), "and", ("tasks:id",), hidden, widths_px),
+    )
+
+
+def _disagree() -> tuple[Json, ...]:
+    return tuple(
+        {
+            **_result("annotations", "contains", decision),
+            "child_filter": _result("predictions", "not_contains", decision),
+        }
+        for decision in DECISION_TEXTS
+    )
+
+
+def _disagree_seen() -> tuple[Json, ...]:
+    """The same where some predictions are blind: only what the judge was seen to say can be disagreed with."""
+    return tuple(
+        {**_result("annotations", "contains", one), "child_filter": _result("predictions", "contains", other)}
+        for one in DECISION_TEXTS
+        for other in DECISION_TEXTS
+        if one != other
     )
 
 

@@ -12,15 +12,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.core.case import JudgeOptions
+from backend.core.examples import check_scale
 from backend.core.judging import Judge, Judging, make_judging
-from backend.core.kinds import kind_of
+from backend.core.kinds import Kind, kind_of
 from backend.core.label_config import LabelConfig
 from backend.core.rubric import Rubric
 from backend.core.types import Sample, Verdict
-from backend.engines.base import Engine
+from backend.engines.base import Engine, Passage
 from backend.engines.rubrics import ready_rubric
 from backend.engines.run import Pictured, run_flows
 from backend.errors import EngineDead, ImageAway, ImageError, StoreError, TaskError, VlmJudgeError
+from backend.example_files import show_lessons
 from backend.store import Store
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ class JudgeService:
         rubric: Rubric | None = None,
         options: JudgeOptions | None = None,
     ) -> None:
-        """`rubric` judges every project; None takes the engine's own, or the ready one for the project's kind."""
+        """`rubric` judges every project; None takes the engine's own, or the ready one for the project's kind.
+
+        Raises SettingsError for examples that do not fit it.
+        """
         self.engine = engine
         self._rubric = rubric
         self._options = options or JudgeOptions()
@@ -84,8 +89,11 @@ class JudgeService:
         """Why verdicts could not be kept when that was tried last; None when they could."""
         identity = engine.identity
         self._judge = Judge(identity.name, identity.details)
+        if self._options.examples:
+            check_scale(self._options.examples, self._rubric_for(self._options.examples.kind))
         self.fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="images")
         """The threads in which images are fetched and decoded."""
+        self._passages: dict[str, tuple[Passage, ...]] = {}
         self.judging = lru_cache(PROJECTS)(self._judging)
         """How to judge under a label config. Raises LabelConfigError when nothing could be filled."""
 
@@ -137,7 +145,7 @@ class JudgeService:
         runs = run_flows(
             self.engine,
             [item.judging.flow(item.sample) for item in batch],
-            [Pictured(item.images, item.judging.rubric) for item in batch],
+            [Pictured(item.images, item.judging.rubric, self.passages(item.judging)) for item in batch],
         )
         self._keep({item.key: run.result for item, run in zip(batch, runs, strict=True) if run.settled})
         return [run.result if run.settled else replace(run.result, unsettled=True) for run in runs]
@@ -162,9 +170,17 @@ class JudgeService:
         self.store_problem = problem
 
     def _judging(self, config: LabelConfig) -> Judging:
+        return make_judging(config, self._rubric_for(kind_of(config)), self._options, self._judge)
+
+    def _rubric_for(self, kind: Kind) -> Rubric:
         own = self._rubric or self.engine.default_rubric
-        rubric = own if self._rubric or own.only_wording else ready_rubric(kind_of(config))
-        return make_judging(config, rubric, self._options, self._judge)
+        return own if self._rubric or own.only_wording else ready_rubric(kind)
+
+    def passages(self, judging: Judging) -> tuple[Passage, ...]:
+        """What stands before every sample; the same object for the same judge."""
+        if judging.lessons and judging.fingerprint not in self._passages:
+            self._passages[judging.fingerprint] = show_lessons(judging.lessons)
+        return self._passages.get(judging.fingerprint, ())
 
     def _prepare(self, task: Mapping[str, Any], judging: Judging) -> Prepared | Failure:
         name = str(task.get("id", "without id"))

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """Branch, tag or commit of the model; None is the default branch."""
     rubric: Path | None = None
     """A rubric file, or the name of a ready one; None is the engine's own, or the ready one for the project's kind."""
+    examples: Path | None = None
+    """A file of examples that people decided on, shown to the judge before every sample; None shows none."""
     max_pixels: Annotated[int, Field(ge=28 * 28)] = 1280 * 28 * 28
     """Largest area of an image as the model sees it, in pixels; larger ones are shrunk."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
@@ -102,7 +104,7 @@ class Settings(BaseSettings):
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("basic_auth_user", "basic_auth_password", "webhook_secret", mode="before")
+    @field_validator("basic_auth_user", "basic_auth_password", "webhook_secret", "examples", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
         return value or None  # an empty variable is one that is not set

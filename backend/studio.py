@@ -135,14 +135,15 @@ class Studio(StudioConnections):
             yield from self.pages(project_id, TASKS_BY_ID, chosen, fields=fields)
 
     def annotated_tasks(
-        self, project_id: int, page_size: int = 100, *, only_annotated: bool = False
+        self, project_id: int, page_size: int = 100, *, only_annotated: bool = False, filters: tuple[Json, ...] = ()
     ) -> Iterator[tuple[Json, ...]]:
         """Tasks in Label Studio's form, with annotations (skips too) and whole predictions, by rising id.
 
         With `only_annotated` those without any submitted annotation are left out, and so are those only skipped.
         """
         annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
-        yield from self._pages(project_id, page_size, (annotated,) if only_annotated else (), 0, "all")
+        chosen = (*filters, annotated) if only_annotated else filters
+        yield from self._pages(project_id, page_size, chosen, 0, "all")
 
     def import_tasks(self, project_id: int, tasks: Iterable[Json]) -> tuple[int, ...]:
         """Add tasks (`{"data": {...}}`); their new ids in the same order."""
@@ -194,6 +195,10 @@ class Studio(StudioConnections):
             if exc.status != 404:
                 raise
 
+    def change_prediction(self, number: int, prediction: Json) -> None:
+        """Put another result, score or version into a prediction that is there."""
+        self._access.call("PATCH", f"api/predictions/{number}/", f"change prediction {number}", body=prediction)
+
     def retrieve_predictions(self, project_id: int, task_ids: Sequence[int] | None = None) -> str:
         """Press "Retrieve predictions" for these tasks, or all; what Label Studio says about it.
 
@@ -214,6 +219,27 @@ class Studio(StudioConnections):
         """Submit an annotation as the API key's user; its id."""
         path, doing = f"api/tasks/{task_id}/annotations/", f"annotate task {task_id}"
         return int(self._access.call("POST", path, doing, body=annotation)["id"])
+
+    def delete_annotation(self, number: int) -> None:
+        """Delete one annotation; one that is gone already is as good."""
+        try:
+            self._access.call("DELETE", f"api/annotations/{number}/", f"delete annotation {number}")
+        except StudioRefusal as exc:
+            if exc.status != 404:
+                raise
+
+    def service_account(self, email: str, name: str) -> int | None:
+        """The number of the account of this address, made if need be; None where the key's user may not make any."""
+        found = next((user.id for user in self.users() if user.email == email), None)
+        if found is not None:
+            return found
+        body = {"email": email, "username": email, "first_name": name, "last_name": ""}
+        try:
+            return int(self._access.call("POST", "api/users", f"make the account {email}", body=body)["id"])
+        except StudioRefusal as exc:
+            if exc.status != 403:
+                raise
+            return None
 
     def columns(self, project_id: int) -> tuple[str, ...]:
         """The Data Manager's columns by full name, e.g. `tasks:data.image`."""

@@ -28,7 +28,7 @@ def keep(told: WebhookRequest, book: FeedbackBook) -> int:
         numbers = [number for entry in told.annotations or [] if (number := _number(entry.get("id"))) is not None]
         book.delete(uid, numbers)
         return len(numbers)
-    entries = list(_feedback(uid, told.annotation))
+    entries = list(feedback_of(uid, told.annotation))
     book.put(entries)
     return len(entries)
 
@@ -40,7 +40,8 @@ def project_uid(project: Mapping[str, Any]) -> str | None:
     return f"{number}.{int(created.timestamp())}" if number is not None and created else None
 
 
-def _feedback(uid: str, annotations: object) -> Iterator[Feedback]:
+def feedback_of(uid: str, annotations: object) -> Iterator[Feedback]:
+    """The annotations of a project, one or a list, in Label Studio's form; what cannot be told apart is left out."""
     for entry in annotations if isinstance(annotations, list) else [annotations]:
         if not isinstance(entry, Mapping):
             continue

@@ -16,7 +16,7 @@ from math import ceil
 from typing import Any
 
 from backend.errors import StoreError, StudioAway
-from backend.store import JobBook
+from backend.store import JobBook, Store
 from backend.studio import Studio
 from backend.studio_access import StudioRefusal
 from backend.studio_types import Project, StudioTask
@@ -61,13 +61,17 @@ class WriteBack:
     """The writes to one project under one fingerprint."""
 
     studio: Studio
-    jobs: JobBook
+    store: Store
     project: Project
     fingerprint: str
+    audit_key: str = ""
+    """Of the project's blind slice; empty where there is none."""
     expected: int = 0
     """How many predictions are to come, as far as is known."""
     waiting: dict[int, Json] = field(default_factory=dict)
     """Predictions that are not sent yet, by task."""
+    withheld: dict[int, Json] = field(default_factory=dict)
+    """What is not sent at all, but kept in the store before its blind prediction is sent, by task."""
     waiting_bytes: int = 0
     doubtful: set[int] = field(default_factory=set)
     """Tasks that are sent again after an answer or a write whose end was not seen, and so may come to have two."""
@@ -88,13 +92,22 @@ class WriteBack:
         is_full = len(self.waiting) >= enough or self.waiting_bytes >= LARGEST_WRITE_BYTES
         return is_full or time.monotonic() - self._wrote_s > pause_s
 
-    def add(self, task: int, prediction: Json) -> None:
-        """Keep a prediction for the next write."""
+    @property
+    def jobs(self) -> JobBook:
+        """What is owed to Label Studio."""
+        return self.store.jobs
+
+    def add(self, task: int, prediction: Json, withheld: Json | None = None) -> None:
+        """Keep a prediction for the next write, and beside it what is kept from annotators."""
         self.waiting[task] = {"task": task, **prediction}
+        if withheld is not None:
+            self.withheld[task] = withheld
         self.waiting_bytes += len(json.dumps(prediction["result"]))
 
     def write(self) -> Written:
         """Send what waits. Raises StudioError; what was not seen to be stored then waits still, and is in doubt.
+
+        Raises StoreError, and sends nothing, when what is kept from annotators cannot be stored.
 
         What is in doubt, because an answer or an earlier write may bring it too, stays noted after it has been written,
         so that it is looked at once more whether it came twice.
@@ -104,6 +117,8 @@ class WriteBack:
         refused: list[tuple[int, str]] = []
         tasks = set(self.waiting)
         began_s = time.monotonic()
+        self.store.withheld.put(self.audit_key, self.withheld)
+        self.withheld = {}
         self.note(tasks)
         try:
             stored = self._send(list(self.waiting.values()), refused)

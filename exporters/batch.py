@@ -25,7 +25,7 @@ class BatchFacts:
 
 
 class BatchSource:
-    """Its rows as tasks, numbered from 1, and their images; see `exporters.fetch.Source`."""
+    """Its rows as tasks, numbered from 1, and their images; see `backend.annotated.Source`."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         """Raises BatchError when it is no finished output, and ExportError when nothing in it was judged."""

@@ -22,6 +22,7 @@ DECIDERS = {
     "confirmed": "a person kept the judge's whole answer",
     "corrected": "a person changed the judge's answer",
     "human": "a person answered without starting from the judge's answer",
+    "judge accepted": "no person decided; the judge's answer was taken by a certificate",
     "judge only": "no person decided",
 }
 SOURCES = {

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from backend.core.deciding import VERDICT
 from backend.core.label_config import Control, LabelConfig
 from backend.core.sides import says_preference
 from backend.core.types import Box, TextSpan, Value
-from exporters.consolidate import VERDICT, Record
+from exporters.consolidate import Record
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -149,8 +150,21 @@ def _outcome() -> tuple[Column, ...]:
             "decided_by",
             "text",
             "`confirmed` (a person kept the judge's whole answer), `corrected` (a person changed it), `human` (a "
-            "person answered without starting from the judge's answer), `judge only` (no person decided).",
+            "person answered without starting from the judge's answer), `judge accepted` (taken without a person, by a "
+            "certificate), `judge only` (no person decided).",
             lambda record, _: record.decided_by,
+        ),
+        Column(
+            "saw_prediction",
+            "flag",
+            "Whether the person could see the judge's answer; null when no person decided.",
+            lambda record, _: record.saw_prediction,
+        ),
+        Column(
+            "audit",
+            "flag",
+            "Whether the task was drawn at random to be labelled without the judge's answer.",
+            lambda record, _: record.audit,
         ),
         Column(
             "corrected_controls",

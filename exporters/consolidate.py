@@ -5,6 +5,7 @@
 | an annotation that left the judge's answer as it was | a row, `confirmed` |
 | an annotation that changed, added or removed any control's value | a row, `corrected`, with the controls' names |
 | an annotation that did not start from a judge's answer | a row, `human` |
+| no person's annotation, but the judge's, taken by a certificate | a row, `judge accepted`; human values are null |
 | no annotation, but a judge's answer | a row, `judge only`; human values are null |
 | annotations made by "Create annotations from predictions" and never opened | as if they were not there |
 | skips only | left out, `skipped` |
@@ -25,24 +26,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from backend.annotated import AnnotatedTask, Annotation, Prediction
+from backend.authorship import (
+    decoded,
+    is_accepted,
+    is_audited,
+    is_judgement,
+    is_mass_created,
+    newest_judgement,
+    parent_of,
+    saw_prediction,
+    was_shown,
+)
+from backend.core.changes import changed_controls
+from backend.core.deciding import VERDICT, deciding_control, verdict_of
 from backend.core.label_config import LabelConfig, ObjectTag
-from backend.core.regions import decode
 from backend.core.sample import data_value, role_of
-from backend.core.sides import chosen_text, compares, says_preference
+from backend.core.sides import chosen_text, compares
 from backend.core.types import ControlValue, Value
-from backend.errors import ExportError
-from exporters.compare import changed_controls
-from exporters.fetch import AnnotatedTask, Annotation, Prediction, Region
 
-VERDICT = "verdict"
 CORRECTED_TEXT = "corrected_text"
-"""Names of the controls that carry the verdict and the corrected text."""
-NOT_JUDGED_SUFFIXES = ("-failed", "-pending")
-"""End the model version of a prediction that is no judgement; the first versions of the backend left such behind."""
+"""Name of the control that carries the corrected text."""
 
 Several = Literal["last", "first", "majority"]
 """Which of several annotations is the row: the latest, the earliest, or the latest with the most common verdict."""
-DecidedBy = Literal["confirmed", "corrected", "human", "judge only"]
+DecidedBy = Literal["confirmed", "corrected", "human", "judge accepted", "judge only"]
 TextSource = Literal["human", "judge", "original", "missing", "rejected"]
 Reason = Literal["skipped", "empty", "unannotated"]
 
@@ -84,6 +92,10 @@ class Record:
     lead_time_s: float | None
     deciding: str = VERDICT
     """The control whose value is the verdict; see `deciding_control`."""
+    saw_prediction: bool | None = None
+    """Whether the person could see the judge's answer; None when no person decided."""
+    audit: bool = False
+    """Whether the task was drawn into the blind slice, or is looked at again after acceptance."""
 
     @property
     def human_verdict(self) -> str | None:
@@ -106,7 +118,12 @@ class LeftOut:
 
 def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Record | LeftOut:
     """The task's row, or why it has none. Raises ExportError naming the task when a result cannot be read."""
-    given = [item for item in task.annotations if not item.was_cancelled and not _is_mass_created(task, item, config)]
+    accepted = any(map(is_accepted, task.annotations))
+    given = [
+        item
+        for item in task.annotations
+        if not (item.was_cancelled or is_accepted(item) or is_mass_created(task, item, config))
+    ]
     annotations = sorted((item for item in given if _says_something(task, item, config)), key=_written_at)
     if annotations:
         return _annotated(task, annotations, config, policy)
@@ -114,24 +131,11 @@ def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Rec
         return LeftOut(task.id, "skipped")
     if given:
         return LeftOut(task.id, "empty")
-    prediction = _newest(task.predictions)
-    judge = _decoded(task, prediction.result, config) if prediction else {}
+    prediction = newest_judgement(task.predictions)
+    judge = decoded(task, prediction.result, config) if prediction else {}
     if prediction is None or not judge:
         return LeftOut(task.id, "unannotated")
-    return _judged(task, prediction, judge, config)
-
-
-def deciding_control(config: LabelConfig) -> str:
-    """The control that decides: `verdict`, or where there is none the one that says which text is preferred."""
-    names = (control.name for control in config.controls if says_preference(control, config))
-    return VERDICT if config.control(VERDICT) else next(names, VERDICT)
-
-
-def verdict_of(values: Mapping[str, Value] | None, control: str = VERDICT) -> str | None:
-    """The verdict among a person's or a judge's values."""
-    value = (values or {}).get(control)
-    first = value[0] if isinstance(value, tuple) and value else value
-    return first if isinstance(first, str) else None
+    return _judged(task, prediction, judge, config, accepted=accepted)
 
 
 def pseudonym(user_id: int, key: bytes) -> str:
@@ -145,8 +149,8 @@ def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: L
     verdicts = [verdict_of(_values(answer), deciding) for answer in answers]
     index = _choose(verdicts, policy.several)
     annotation, human = annotations[index], answers[index]
-    prediction = _start(task, annotation) or _newest(task.predictions)
-    judge = _decoded(task, prediction.result, config) if prediction else {}
+    prediction = _start(task, annotation) or newest_judgement(task.predictions)
+    judge = decoded(task, prediction.result, config) if prediction else {}
     changed = _changed(task, annotation, judge, human)
     decided_by: DecidedBy = "human" if changed is None else "corrected" if changed else "confirmed"
     own_text = changed is None or CORRECTED_TEXT in changed
@@ -169,11 +173,18 @@ def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: L
         verdicts_agree=len(set(given)) == 1 if len(given) > 1 else None,
         lead_time_s=annotation.lead_time_s,
         deciding=deciding,
+        saw_prediction=saw_prediction(task, annotation),
+        audit=is_audited(task),
     )
 
 
 def _judged(
-    task: AnnotatedTask, prediction: Prediction, judge: Mapping[str, ControlValue], config: LabelConfig
+    task: AnnotatedTask,
+    prediction: Prediction,
+    judge: Mapping[str, ControlValue],
+    config: LabelConfig,
+    *,
+    accepted: bool,
 ) -> Record:
     text, source = _judged_text(task, config, judge)
     return Record(
@@ -182,7 +193,7 @@ def _judged(
         texts=_texts(task, config),
         final_text=text,
         final_text_source=source,
-        decided_by="judge only",
+        decided_by="judge accepted" if accepted else "judge only",
         corrected_controls=None,
         human=None,
         judge=_values(judge),
@@ -193,56 +204,32 @@ def _judged(
         verdicts_agree=None,
         lead_time_s=None,
         deciding=deciding_control(config),
+        audit=is_audited(task),
     )
 
 
 def _says_something(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
     """False for one submitted empty that did not start from a judge's answer (there, emptying is an answer)."""
-    parent = _parent(task, annotation)
-    if parent is not None and not _is_judgement(parent):
+    parent = parent_of(task, annotation)
+    if parent is not None and not was_shown(parent):
         return bool(_answer(task, annotation, config))
     return bool(annotation.result) or annotation.parent_prediction is not None
 
 
 def _answer(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> dict[str, ControlValue]:
     """What the annotation says, without a notice that the task is not judged which was left in the form."""
-    said = _decoded(task, annotation.result, config)
-    parent = _parent(task, annotation)
-    if parent is None or _is_judgement(parent):
+    said = decoded(task, annotation.result, config)
+    parent = parent_of(task, annotation)
+    if parent is None or parent.withheld or is_judgement(parent):
         return said
-    own = changed_controls(_decoded(task, parent.result, config), said)
+    own = changed_controls(decoded(task, parent.result, config), said)
     return {name: value for name, value in said.items() if name in own}
-
-
-def _is_mass_created(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
-    """Whether "Create annotations from predictions" made it and nobody has opened it since.
-
-    Label Studio credits such a row to whoever clicked; it is known by what only a person's submission
-    has: the time spent, who wrote it last, and the origin of each region.
-    """
-    if annotation.parent_prediction is None or annotation.lead_time_s or annotation.updated_by is not None:
-        return False
-    if any("origin" in region for region in annotation.result):
-        return False
-    parent = _parent(task, annotation)
-    if parent is None:
-        return True
-    return not changed_controls(_decoded(task, parent.result, config), _decoded(task, annotation.result, config))
-
-
-def _parent(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
-    """The prediction that had filled in the form; None also when it has been deleted since."""
-    return next((item for item in task.predictions if item.id == annotation.parent_prediction), None)
 
 
 def _start(task: AnnotatedTask, annotation: Annotation) -> Prediction | None:
     """The judge's answer that the person started from."""
-    parent = _parent(task, annotation)
-    return parent if parent is not None and _is_judgement(parent) else None
-
-
-def _is_judgement(prediction: Prediction) -> bool:
-    return not (prediction.model_version or "").endswith(NOT_JUDGED_SUFFIXES)
+    parent = parent_of(task, annotation)
+    return parent if parent is not None and was_shown(parent) else None
 
 
 def _changed(
@@ -255,9 +242,9 @@ def _changed(
 
     When that answer has been deleted since, the regions' origins are all that is left to tell by.
     """
-    parent = _parent(task, annotation)
+    parent = parent_of(task, annotation)
     if parent is not None:
-        return changed_controls(judge, human) if _is_judgement(parent) else None
+        return changed_controls(judge, human) if was_shown(parent) else None
     if any(region.get("origin") in ("prediction", "prediction-changed") for region in annotation.result):
         return tuple(sorted(name for name, value in human.items() if value.origin != "prediction"))
     return None
@@ -351,22 +338,3 @@ def _values(values: Mapping[str, ControlValue]) -> dict[str, Value]:
 
 def _written_at(annotation: Annotation) -> tuple[datetime, int]:
     return annotation.updated_at or annotation.created_at or datetime.min.replace(tzinfo=UTC), annotation.id
-
-
-def _newest(predictions: Sequence[Prediction]) -> Prediction | None:
-    """The judge's newest answer."""
-    return max(
-        filter(_is_judgement, predictions),
-        key=lambda item: (item.created_at or datetime.min.replace(tzinfo=UTC), item.id),
-        default=None,
-    )
-
-
-def _decoded(task: AnnotatedTask, result: Sequence[Region], config: LabelConfig) -> dict[str, ControlValue]:
-    try:
-        return decode(result, config)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise ExportError(
-            f"task {task.id}: an annotation or prediction has a region that cannot be read "
-            f"({type(exc).__name__}: {exc}); open the task in Label Studio and submit it again"
-        ) from exc

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from backend.core.label_config import parse_label_config
+from backend.annotated import AnnotatedTask, Source, annotated_tasks, unblinded
+from backend.core.audit import is_blind
+from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import ExportError
 from backend.settings import Settings
 from exporters.build import SplitWriter
 from exporters.card import REASONS, CardFacts, card
 from exporters.columns import columns_of
 from exporters.consolidate import Policy, Record, consolidate
-from exporters.fetch import Source, annotated_tasks
 from exporters.folder import CARD, check_replaceable, fresh_folder
 from exporters.pictures import PictureReader
 from exporters.push import check_push, push
@@ -23,6 +24,14 @@ from exporters.tally import Counts, Tally
 
 Progress = Callable[[int, int], None]
 """Called with the tasks done and all there are."""
+
+
+class Withheld(Protocol):
+    """Where verdicts are that annotators were not shown; `backend.store.WithheldBook` in production."""
+
+    def get(self, audit_key: str, tasks: Collection[int]) -> Mapping[int, tuple[Mapping[str, Any], ...]]:
+        """Those of these tasks, in the form of Label Studio's predictions."""
+        ...
 
 
 class ProjectFacts(Protocol):
@@ -102,11 +111,13 @@ def export_project(
     push_to: str | None = None,
     public: bool = False,
     progress: Progress | None = None,
+    withheld: Callable[[], Withheld] | None = None,
 ) -> ExportSummary:
     """Export a project to the folder `out`, and push it to the dataset `push_to` when given.
 
     Without an annotator key in the policy the Label Studio token is the key, so that the same token gives
-    the same pseudonyms. Raises ExportError or StudioError; then `out` is as it was before.
+    the same pseudonyms. `withheld` is opened when the project has a blind slice; without it the judge's answers to that
+    stay unknown. Raises ExportError or StudioError; then `out` is as it was before.
     """
     from backend.images import ImageLoader
     from backend.studio import Studio
@@ -120,8 +131,10 @@ def export_project(
         policy = replace(policy, annotator_key=api_key.encode())
     studio = Studio(settings.label_studio_url, api_key)
     pictures = PictureReader(ImageLoader(settings), allow_missing=allow_missing)
+    project = studio.project(project_id)
+    kept = withheld() if withheld and parse_label_config(project.label_config).audit else None
     summary = write_export(
-        studio.project(project_id), studio, pictures, out, policy=policy, named=push_to, progress=progress
+        project, studio, pictures, out, policy=policy, named=push_to, progress=progress, withheld=kept
     )
     return _pushed(summary, push_to, token, public=public)
 
@@ -174,6 +187,7 @@ def write_export(
     policy: Policy,
     named: str | None = None,
     progress: Progress | None = None,
+    withheld: Withheld | None = None,
 ) -> ExportSummary:
     """Write the dataset folder; `named` is what the card tells readers to load, else the folder's own name."""
     config = parse_label_config(project.label_config)
@@ -181,7 +195,7 @@ def write_export(
     tally = Tally()
     with fresh_folder(out) as draft:
         with SplitWriter(draft, columns) as writer:
-            for done, task in enumerate(annotated_tasks(source, project.id), start=1):
+            for done, task in enumerate(_tasks_of(source, project, config, withheld), start=1):
                 outcome = consolidate(task, config, policy)
                 tally.add(outcome)
                 if isinstance(outcome, Record):
@@ -196,6 +210,16 @@ def write_export(
         facts = CardFacts(project.title, counts, columns, policy.several, named or f"./{out.name}", writer.pattern)
         (draft / CARD).write_text(card(facts), encoding="utf-8")
     return ExportSummary(out, counts)
+
+
+def _tasks_of(
+    source: Source, project: ProjectFacts, config: LabelConfig, withheld: Withheld | None
+) -> Iterator[AnnotatedTask]:
+    """The tasks, with what annotators were not shown."""
+    for task in annotated_tasks(source, project.id):
+        blind = any(is_blind(one.result) for one in task.predictions)
+        kept = withheld.get(config.audit.key, (task.id,)) if blind and withheld and config.audit else {}
+        yield unblinded(task, kept[task.id]) if task.id in kept else task
 
 
 def _nothing(project: ProjectFacts, counts: Counts) -> str:

@@ -16,6 +16,7 @@ from backend.batch.judgement import Judgement
 from backend.batch.parts import Chunk, Part, Reader
 from backend.batch.shards import Journal, PartDone, ShardWriter, part_done, said_before, shard_path
 from backend.core.case import JudgeOptions
+from backend.core.examples import Examples
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.rubric import Rubric, load_rubric
@@ -55,6 +56,8 @@ class Job:
     """What the judge must have, wherever it runs."""
     patience_s: float = 600.0
     """How long what the engine asks may be away."""
+    examples: Examples | None = None
+    """What the judge is shown before every row, read with its images for the same reason as the rubric."""
 
 
 def chosen_rubric(settings: Settings) -> Rubric | None:
@@ -62,10 +65,12 @@ def chosen_rubric(settings: Settings) -> Rubric | None:
     return load_rubric(settings.rubric) if settings.rubric else None
 
 
-def make_judge(settings: Settings, rubric: Rubric | None, root: str | None) -> tuple[JudgeService, HeldImages]:
+def make_judge(
+    settings: Settings, rubric: Rubric | None, root: str | None, examples: Examples | None = None
+) -> tuple[JudgeService, HeldImages]:
     """A service that remembers no verdicts, because the output does, and the images of the rows it judges."""
     images = HeldImages(ImageLoader(settings), root, settings.max_image_bytes)
-    options = JudgeOptions(settings.explain, settings.reliance)
+    options = JudgeOptions(settings.explain, settings.reliance, examples)
     return JudgeService(make_engine(settings), images, Forgetful(), rubric, options), images
 
 
@@ -79,7 +84,7 @@ class PartJudge(AbstractContextManager["PartJudge"]):
         self._say = say
         config = parse_label_config(job.label_config)
         self._rows = RowReader(config, job.reader.schema, job.columns)
-        self._service, self._images = make_judge(job.settings, job.rubric, job.root)
+        self._service, self._images = make_judge(job.settings, job.rubric, job.root, job.examples)
         self._judging = self._service.judging(config)
         if self._judging.fingerprint != job.fingerprint:
             raise BatchError(

@@ -26,6 +26,7 @@ from backend.batch.sources import SourceOptions, open_source
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.sample import candidate_object
 from backend.errors import BatchError
+from backend.example_files import examples_of
 from backend.interfaces import default_label_config
 from backend.patience import Stop, Stopped
 from backend.settings import Settings
@@ -117,8 +118,8 @@ def prepare(settings: Settings, options: BatchOptions) -> Batch:
     source = open_source(options.source, _source_options(settings, options, config))
     with_judgements(source.reader.schema)
     RowReader(config, source.reader.schema, options.columns)
-    rubric = chosen_rubric(settings)
-    service, _ = make_judge(settings, rubric, source.root)
+    rubric, examples = chosen_rubric(settings), examples_of(settings)
+    service, _ = make_judge(settings, rubric, source.root, examples)
     try:
         fingerprint = service.judging(config).fingerprint
     finally:
@@ -131,7 +132,8 @@ def prepare(settings: Settings, options: BatchOptions) -> Batch:
     )
     manifest = begin(out, wanted)
     begin_folders(out)
-    job = Job(settings, rubric, label_config, columns, source.reader, source.root, out, fingerprint, options.patience_s)
+    patience_s, reader, root = options.patience_s, source.reader, source.root
+    job = Job(settings, rubric, label_config, columns, reader, root, out, fingerprint, patience_s, examples)
     done = _done(out)
     return Batch(source, manifest, job, done, _known(out, done))
 

@@ -1,6 +1,6 @@
 """The commands: a module each, gathered here."""
 
-from backend.cli import bench, doctor, evaluation, exporting, generation, judging, projects, rubrics, serving
+from backend.cli import bench, doctor, evaluation, exporting, generation, judging, projects, rubrics, serving, trust
 from backend.cli.root import main
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "projects",
     "rubrics",
     "serving",
+    "trust",
 ]

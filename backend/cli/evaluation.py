@@ -37,6 +37,11 @@ from backend.progress import progress_bar
     show_default=True,
     help="From which rating on a row that was only rated counts as good.",
 )
+@click.option(
+    "--examples",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Judge every row with and without these few-shot examples, and say whether they help.",
+)
 @engine_options
 @told_plainly
 def evaluate(
@@ -48,6 +53,7 @@ def evaluate(
     limit: int | None,
     no_baseline: bool,
     good_from: float,
+    examples: Path | None,
     **options: Any,
 ) -> None:
     """Judge human-labelled data offline, and say how well the judge agrees with people.
@@ -72,6 +78,7 @@ def evaluate(
         limit=limit,
         baseline=not no_baseline,
         good_from=good_from,
+        examples=examples,
     )
     with progress_bar("Evaluating") as report:
         evaluation = evaluate(settings, asked, report)

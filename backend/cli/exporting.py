@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backend.cli.root import load_settings, main, told_plainly
 from backend.progress import progress_bar
+
+if TYPE_CHECKING:
+    from backend.settings import Settings
+    from backend.store import WithheldBook
 
 
 @main.command()
@@ -47,6 +51,22 @@ def export(project_id: int | None, batch_dir: Path | None, out: Path, several: A
             summary = export_batch(load_settings(), batch_dir, out, progress=report, **options)
         elif project_id is not None:
             policy = Policy(several=several)
-            summary = export_project(load_settings(), project_id, out, policy=policy, progress=report, **options)
+            settings = load_settings()
+            summary = export_project(
+                settings,
+                project_id,
+                out,
+                policy=policy,
+                progress=report,
+                withheld=lambda: _withheld(settings),
+                **options,
+            )
     for line in summary.lines():
         click.echo(line)
+
+
+def _withheld(settings: Settings) -> WithheldBook:
+    """Where the judge's answers to the blind slice are."""
+    from backend.store import Store
+
+    return Store(settings.store).withheld

@@ -10,6 +10,7 @@ import click
 from backend.cli.root import engine_options, load_settings, main, project_option, told_plainly
 
 if TYPE_CHECKING:
+    from backend.audit_slice import Draw
     from backend.settings import Settings
     from backend.studio import Connection, Project, Studio
 
@@ -52,6 +53,16 @@ def project() -> None:
     envvar="LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
     help="Folder that Label Studio serves files from, for --from-batch.  [default: the one above --local-files]",
 )
+@click.option(
+    "--audit",
+    "audit_share",
+    type=float,
+    help="Keep this random share of the tasks blind: the judge's verdict goes to the store, and to no annotator. To be "
+    "certified, a judge needs 100 to 300 such labels.",
+)
+@click.option(
+    "--audit-by", default="", metavar="KEY", help="Draw about as many of every group that this data key tells."
+)
 @click.option("--connect", "backend_url", help="Address of a running backend, as Label Studio sees it.")
 @engine_options
 @told_plainly
@@ -62,6 +73,8 @@ def create(
     local_files: Path | None,
     batch_dir: Path | None,
     document_root: Path | None,
+    audit_share: float | None,
+    audit_by: str,
     backend_url: str | None,
     **options: Any,
 ) -> None:
@@ -70,50 +83,73 @@ def create(
     Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
     """
     from backend.assemble import make_service, make_studio
+    from backend.audit_slice import Draw
     from backend.core.label_config import parse_label_config
     from backend.interfaces import default_label_config
     from backend.projects import ProjectSpec, create_project, read_tasks, read_text
 
+    if audit_by and audit_share is None:
+        raise click.UsageError("--audit-by says how to draw; say how many with --audit")
     settings = load_settings(**options)
+    audit = None if audit_share is None else Draw(audit_share, audit_by)
     files = local_files.absolute() if local_files else None
     if batch_dir:
         if config_file or tasks_file:
             raise click.UsageError("--from-batch brings its own tasks and label config; leave --tasks and --config out")
         studio = make_studio(settings)
-        made = _create_from_batch(studio, settings, title, batch_dir, files, document_root)
+        made = _create_from_batch(studio, settings, title, batch_dir, files, document_root, audit)
     else:
         studio, service = make_studio(settings), make_service(settings)
         label_config = read_text(config_file) if config_file else default_label_config()
         tasks = read_tasks(tasks_file) if tasks_file else ()
         version = service.judging(parse_label_config(label_config)).fingerprint
-        made = create_project(studio, ProjectSpec(title, label_config, tasks, version, local_files=files))
+        spec = ProjectSpec(title, label_config, tasks, version, local_files=files, audit=audit)
+        made = create_project(studio, spec, store=service.store)
     if backend_url:
         _connect(studio, settings, made.id, backend_url)
     click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
+    if audit and made.task_count:
+        click.echo(_slice_of(studio, made))
+
+
+def _slice_of(studio: Studio, made: Project) -> str:
+    """How many tasks are blind, and what for."""
+    from backend.audit_slice import count_drawn
+
+    count = count_drawn(studio, made)
+    return f"{count} of them are kept blind: label these first, in the tab “Audit (blind)”, without the judge's answer"
 
 
 def _create_from_batch(
-    studio: Studio, settings: Settings, title: str, batch_dir: Path, files: Path | None, document_root: Path | None
+    studio: Studio,
+    settings: Settings,
+    title: str,
+    batch_dir: Path,
+    files: Path | None,
+    document_root: Path | None,
+    audit: Draw | None,
 ) -> Project:
     """The project, with every row of the batch in it once."""
     from backend.batch.into_project import ImagesFolder, import_batch
     from backend.batch.output import JudgedBatch
     from backend.progress import progress_bar
     from backend.projects import ProjectSpec, create_project
+    from backend.store import Store
 
     batch = JudgedBatch(batch_dir)
     if files:
         files.mkdir(parents=True, exist_ok=True)
     root = document_root.absolute() if document_root else files.parent if files else None
     images = ImagesFolder(files, root) if files and root else None
-    spec = ProjectSpec(title, batch.manifest.label_config, (), batch.manifest.fingerprint, local_files=files)
+    manifest = batch.manifest
+    spec = ProjectSpec(title, manifest.label_config, (), manifest.fingerprint, local_files=files, audit=audit)
 
     def fill(project: Project) -> None:
         with progress_bar("Importing") as bar:
             imported = import_batch(studio, settings, batch, project, images, bar)
         click.echo(imported.summary())
 
-    return create_project(studio, spec, fill)
+    return create_project(studio, spec, fill, Store(settings.store))
 
 
 @project.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.core.choices import Explain
+from backend.core.examples import Examples
 from backend.core.form import Form
 from backend.core.rubric import Rubric
 from backend.core.types import Sample
@@ -18,6 +19,8 @@ class JudgeOptions:
     """For which samples boxes and a corrected text are written: those that are doubtful or found wanting, all, none."""
     reliance: bool = False
     """Whether every sample is judged once more behind a blank image, to see how much the image matters."""
+    examples: Examples | None = None
+    """What is shown before every sample of a project of their kind; None shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from backend.core.case import Case, JudgeOptions
 from backend.core.documents import MOST_DIFFERENCES, PAGE_TOKENS, judge_document
+from backend.core.examples import Lesson, lessons_hash, make_lessons
 from backend.core.explanation import MOST_BOXES, UNCERTAIN
 from backend.core.flow import Flow
 from backend.core.form import Form, make_form
 from backend.core.injection import RULES_HASH
+from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig
 from backend.core.pairs import MARGIN, SMALLEST, judge_pair
 from backend.core.pointwise import INDIFFERENT, MOST_WORDS, judge_text
@@ -39,6 +41,15 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What Label Studio gets for a task, and what is kept from it."""
+
+    prediction: Mapping[str, Any]
+    withheld: Mapping[str, Any] | None = None
+    """The judge's answer to a task of the blind slice, which goes into the store and to nobody who annotates."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judging:
     """Everything that is the same for all samples of a project."""
 
@@ -48,6 +59,8 @@ class Judging:
     options: JudgeOptions
     fingerprint: str
     judge_model: str
+    lessons: tuple[Lesson, ...] = ()
+    """What is shown before every sample; empty without examples of this kind of project."""
 
     def bind(self, task: Mapping[str, Any]) -> Sample:
         """The sample in a task. Raises TaskError."""
@@ -74,8 +87,23 @@ class Judging:
         return _without_spans(judged)
 
     def prediction(self, verdict: Verdict) -> dict[str, Any]:
-        """The verdict as Label Studio takes it."""
+        """The verdict as Label Studio takes it; given to a project it goes by `given`."""
         return prediction(verdict, self.rubric, self.config)
+
+    def given(self, task: Mapping[str, Any], verdict: Verdict) -> Given:
+        """What a project is given for a task's verdict: its prediction, or nothing to see if the task is kept blind."""
+        made = self.prediction(verdict)
+        plan, number, data = self.config.audit, task.get("id"), task.get("data")
+        if plan is None or not isinstance(number, int) or not isinstance(data, Mapping):
+            return Given(made)
+        if plan.drawn_with(number, data) is None:
+            return Given(made)
+        return Given(plan.blind(number, data, self.fingerprint), withheld=made)
+
+    @property
+    def audit_key(self) -> str:
+        """The key of the project's blind slice; empty where there is none."""
+        return self.config.audit.key if self.config.audit else ""
 
     @property
     def unfilled(self) -> tuple[str, ...]:
@@ -94,8 +122,10 @@ def make_judging(config: LabelConfig, rubric: Rubric, options: JudgeOptions, jud
     form = make_form(config, frozenset(bound), only_wording=rubric.only_wording)
     if not bound and not form.controls:
         _refuse(rubric, form)
-    mark = fingerprint(judge, rubric, form, options, pairs=compares(config), criteria=bool(bound))
-    return Judging(config, rubric, form, options, mark, judge.name)
+    taught = options.examples if options.examples and options.examples.kind == kind_of(config) else None
+    lessons = make_lessons(taught, rubric) if taught else ()
+    mark = fingerprint(judge, rubric, form, options, pairs=compares(config), criteria=bool(bound), lessons=lessons)
+    return Judging(config, rubric, form, options, mark, judge.name, lessons)
 
 
 def _without_spans(flow: Flow[Verdict]) -> Flow[Verdict]:
@@ -116,7 +146,16 @@ def _refuse(rubric: Rubric, form: Form) -> NoReturn:
     )
 
 
-def fingerprint(judge: Judge, rubric: Rubric, form: Form, options: JudgeOptions, *, pairs: bool, criteria: bool) -> str:
+def fingerprint(
+    judge: Judge,
+    rubric: Rubric,
+    form: Form,
+    options: JudgeOptions,
+    *,
+    pairs: bool,
+    criteria: bool,
+    lessons: Sequence[Lesson] = (),
+) -> str:
     """Name and 12 hex digits of a SHA-256 over everything that decides a verdict; Label Studio's `model_version`."""
     parts: dict[str, object] = {
         "engine": dict(judge.details),
@@ -131,5 +170,7 @@ def fingerprint(judge: Judge, rubric: Rubric, form: Form, options: JudgeOptions,
         parts["criteria"] = False
     if rubric.transcription is not None:
         parts["documents"] = f"{PAGE_TOKENS}/{MOST_DIFFERENCES}"
+    if lessons:
+        parts["examples"] = lessons_hash(lessons)
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{digest[:12]}"

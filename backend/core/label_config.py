@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from backend.core.audit import AuditPlan, read_plan
 from backend.errors import LabelConfigError
 
 OBJECT_TAGS = frozenset(
@@ -129,6 +130,8 @@ class LabelConfig:
     controls: tuple[Control, ...]
     others: tuple[Control, ...] = ()
     """Controls of a kind that is not handled here, or that are repeated for every item of a list."""
+    audit: AuditPlan | None = None
+    """Which tasks are kept blind; None where none are."""
 
     def control(self, name: str) -> Control | None:
         """The control of that name, or None."""
@@ -158,8 +161,8 @@ class LabelConfig:
 def parse_label_config(xml: str) -> LabelConfig:
     """Read a label config.
 
-    Raises LabelConfigError when it is not XML, declares entities, is nested too deep, has too many controls, or names
-    two of them alike.
+    Raises LabelConfigError when it is not XML, declares entities, is nested too deep, has too many controls, names two
+    of them alike, or has an audit plan that cannot be read.
     """
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise LabelConfigError("the label config declares a document type; remove it")
@@ -180,7 +183,8 @@ def parse_label_config(xml: str) -> LabelConfig:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LabelConfigError(f"the label config names two controls `{twice}`; give each a name of its own")
-    return LabelConfig(tuple(reader.objects), tuple(reader.controls), tuple(reader.others))
+    plan = read_plan(root.attrib)
+    return LabelConfig(tuple(reader.objects), tuple(reader.controls), tuple(reader.others), plan)
 
 
 class _Reader:

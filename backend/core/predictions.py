@@ -41,13 +41,21 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
     }
     if verdict.preference is not None:
         probs = dict(zip(verdict.preference.names, verdict.preference.probs, strict=True))
-        of_preference = {"probs": {name: round(prob, 5) for name, prob in probs.items()}}
+        of_preference = {**_of_verdict(verdict), "probs": {name: round(prob, 5) for name, prob in probs.items()}}
         meta |= {name: of_preference for name, control in bound.items() if says_preference(control, config)}
+    if verdict.decision_probs or verdict.flags:
+        meta[VERDICT_CONTROL] = _of_verdict(verdict)
     return {
         "result": encode(tuple(_values(verdict, rubric, config, bound)), config, meta),
         "score": round(verdict.confidence, 6),
         "model_version": verdict.fingerprint,
     }
+
+
+def _of_verdict(verdict: Verdict) -> dict[str, Any]:
+    probs = {name: round(prob, 5) for name, prob in verdict.decision_probs.items()}
+    reliance = {} if verdict.reliance is None else {"reliance": round(verdict.reliance, 5)}
+    return {"probs": probs, "flags": [flag.kind for flag in verdict.flags], **reliance}
 
 
 def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:

@@ -203,12 +203,12 @@ def parse_rubric(text: str, source: str) -> Rubric:
     try:
         return Rubric.model_validate(placed.data)
     except ValidationError as exc:
-        found = sorted((placed.line_of(error["loc"]), _reason(error)) for error in _innermost(exc.errors()))
+        found = sorted((placed.line_of(error["loc"]), _reason(error)) for error in innermost(exc.errors()))
         reasons = "".join(f"\n  line {line}: {reason}" for line, reason in found)
         raise RubricError(f"{source} is not a valid rubric:{reasons}") from exc
 
 
-def _innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+def innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Without those that only follow from one within them, such as a list too short for want of a valid entry."""
     places = [error["loc"] for error in errors]
     return [

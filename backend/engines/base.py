@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of the prompt that stands before the sample, the same for many of them."""
+
+    images: tuple[Image.Image, ...]
+    text: str
+    """What stands behind its images, rendered and neutralised."""
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeRequest:
     """One sample as a model takes it, and what to ask about it."""
 
@@ -25,6 +34,8 @@ class JudgeRequest:
     questions: tuple[Question, ...]
     max_pixels: int | None = None
     """Largest area of an image as the model sees it; None is the engine's own."""
+    passages: tuple[Passage, ...] = ()
+    """What stands before the sample's own images, in the same turn of the conversation; usually nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 from backend.core.types import Question
 from backend.engines.backbones import Grid
-from backend.engines.base import JudgeRequest, WriteRequest
+from backend.engines.base import JudgeRequest, Passage, WriteRequest
 from backend.engines.faults import first_line
 from backend.engines.loading import LoadedModel
-from backend.engines.messages import Message, split_prompt
+from backend.engines.messages import Before, Message, split_prompt
 from backend.engines.packing import PackedRequest, Prompt
 from backend.engines.pixels import Pictures
 from backend.errors import EngineError, ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Encoder:
@@ -22,7 +26,7 @@ class Encoder:
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self._patching = loaded.patching
-        self._templates: dict[tuple[str, int], tuple[str, str]] = {}
+        self._templates: dict[tuple[str, int, tuple[Before, ...]], tuple[str, str]] = {}
         self._option_ids: dict[tuple[str, str], int] = {}
 
     def pack(self, request: JudgeRequest) -> PackedRequest:
@@ -52,13 +56,13 @@ class Encoder:
         ]
 
     def _parts(self, request: JudgeRequest, grids: Sequence[Grid]) -> list[str]:
-        before, tail = self._template(request.instructions, len(request.images))
+        before, tail = self._template(request)
         return [self._fill(before, grids) + request.fields, *(q.text + tail for q in request.questions)]
 
     def _packed(self, request: JudgeRequest, grids: tuple[Grid, ...], ids: Sequence[tuple[int, ...]]) -> PackedRequest:
         self._check_placeholders(ids, grids)
         prefix, *branches = ids
-        _, tail = self._template(request.instructions, len(request.images))
+        _, tail = self._template(request)
         return PackedRequest(
             Prompt(prefix, grids, self._pictures(request, grids)),
             branch_ids=tuple(branches),
@@ -67,7 +71,7 @@ class Encoder:
 
     def prompt(self, request: WriteRequest) -> Prompt:
         """The sample and what is to be written, up to where the reply begins. Raises ImageError as `pack` does."""
-        before, tail = self._template(request.instructions, len(request.images))
+        before, tail = self._template(request)
         grids = self._grids(request)
         [ids] = self._tokenize([self._fill(before, grids) + request.fields + request.writing.text + tail])
         self._check_placeholders([ids], grids)
@@ -83,10 +87,11 @@ class Encoder:
             return []
         return [tuple(ids) for ids in self.loaded.tokenizer(list(texts), add_special_tokens=False).input_ids]
 
-    def _template(self, instructions: str, images: int) -> tuple[str, str]:
-        key = (instructions, images)
+    def _template(self, request: JudgeRequest | WriteRequest) -> tuple[str, str]:
+        before = tuple((len(passage.images), passage.text) for passage in _passages(request))
+        key = (request.instructions, len(request.images), before)
         if key not in self._templates:
-            self._templates[key] = split_prompt(self._render, instructions, images, "")
+            self._templates[key] = split_prompt(self._render, request.instructions, len(request.images), "", before)
         return self._templates[key]
 
     def _render(self, messages: Sequence[Message]) -> str:
@@ -110,12 +115,12 @@ class Encoder:
     def _grids(self, request: JudgeRequest | WriteRequest) -> tuple[Grid, ...]:
         areas = self._areas(request.max_pixels)
         try:
-            return tuple(self._patching.grid(*image.size, *areas) for image in request.images)
+            return tuple(self._patching.grid(*image.size, *areas) for image in _images(request))
         except ValueError as exc:
             raise ImageError(f"the model takes no such image: {first_line(exc)}") from exc
 
     def _pictures(self, request: JudgeRequest | WriteRequest, grids: Sequence[Grid]) -> Pictures:
-        return Pictures(request.images, grids, self._patching)
+        return Pictures(_images(request), grids, self._patching)
 
     def _areas(self, max_pixels: int | None) -> tuple[int, int]:
         """Pixels that an image is enlarged to at least, and shrunk to at most, but for whole patches."""
@@ -160,3 +165,12 @@ class Encoder:
                 )
             self._option_ids[token, tail] = ids[-1]
         return self._option_ids[token, tail]
+
+
+def _passages(request: JudgeRequest | WriteRequest) -> tuple[Passage, ...]:
+    return request.passages if isinstance(request, JudgeRequest) else ()
+
+
+def _images(request: JudgeRequest | WriteRequest) -> tuple[Image.Image, ...]:
+    """All images in the order of the prompt."""
+    return (*(image for passage in _passages(request) for image in passage.images), *request.images)

@@ -10,7 +10,7 @@ from backend.core.flow import Ask, Flow, Step, Write
 from backend.core.prompts import render_fields
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Reply, Unscored, Unwritten
-from backend.engines.base import Engine, JudgeRequest, WriteRequest
+from backend.engines.base import Engine, JudgeRequest, Passage, WriteRequest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +27,8 @@ class Pictured:
 
     images: tuple[Image.Image, ...]
     rubric: Rubric
+    passages: tuple[Passage, ...] = ()
+    """What stands before it in every question; nothing is written from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,12 @@ def _judge_request(step: Ask, shown: Pictured) -> JudgeRequest:
     if step.blank:
         images = tuple(blank(image) for image in images)
     return JudgeRequest(
-        images, shown.rubric.instructions, render_fields(step.texts), step.questions, shown.rubric.max_pixels
+        images,
+        shown.rubric.instructions,
+        render_fields(step.texts),
+        step.questions,
+        shown.rubric.max_pixels,
+        shown.passages,
     )
 
 

@@ -21,7 +21,14 @@ from backend.evaluation.fields import (
     rating_of,
     text_of,
 )
-from backend.evaluation.samples import OVERALL_RATING, Labelled, LabelledPair, LabelledSample, Picture
+from backend.evaluation.samples import (
+    LABELLED_BLIND,
+    OVERALL_RATING,
+    Labelled,
+    LabelledPair,
+    LabelledSample,
+    Picture,
+)
 from backend.evaluation.samples import Candidate as Side
 from backend.evaluation.tables import Row, Table
 
@@ -70,7 +77,7 @@ def read_export(row: Row, number: str, folder: Path | None) -> Labelled:
     images = [name for name in inputs if f"{name}_sha256" in inputs]
     texts = [name for name in inputs if name not in images and name.removesuffix("_sha256") not in images]
     name = str(row.get("task_id") or number)
-    kind = "labelled blind" if row.get("decided_by") == "human" else "labelled with the judge's answer in view"
+    kind = LABELLED_BLIND if row.get("decided_by") == "human" else "labelled with the judge's answer in view"
     pictures = tuple(picture for image in images for picture in pictures_of(row[image], folder))
     if EXPORTED_PREFERENCE in row and any(set(sides) <= set(texts) for sides in SIDES):
         return _pair(row, (EXPORTED_PREFERENCE,), name, kind, pictures)
@@ -84,6 +91,7 @@ def read_export(row: Row, number: str, folder: Path | None) -> Labelled:
         texts=_exported_texts(row, texts),
         good=None if is_missing(verdict) else good_of("human_verdict", verdict),
         ratings=ratings,
+        id=_id(row),
     )
 
 
@@ -120,6 +128,7 @@ def read_sample(row: Row, number: str, folder: Path | None) -> LabelledSample:
         texts=tuple(fields),
         good=good_of(*verdict) if verdict else None,
         ratings=ratings,
+        id=_id(row),
     )
 
 
@@ -147,6 +156,7 @@ def _pair(row: Row, labels: tuple[str, ...], name: str, kind: str, pictures: tup
         first=Side(text_of(row, first)),
         second=Side(text_of(row, second)),
         preferred=preferred,
+        id=_id(row),
     )
 
 
@@ -223,8 +233,12 @@ def _pictures(row: Row, folder: Path | None) -> tuple[Picture, ...]:
 
 
 def _name(row: Row, number: str) -> str:
-    found = find(row, NAME)
-    return str(found[1]) if found else number
+    return _id(row) or number
+
+
+def _id(row: Row) -> str:
+    found = find(row, ("task_id", *NAME))
+    return str(found[1]) if found else ""
 
 
 def _kind(row: Row) -> str:

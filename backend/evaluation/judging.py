@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backend.core.agreement import average_orders
@@ -13,7 +13,7 @@ from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.prompts import render_fields
 from backend.core.rubric import Rubric
 from backend.core.types import Option, Question, Scored, TextField, Unscored, Verdict
-from backend.engines.base import Engine, JudgeRequest
+from backend.engines.base import Engine, JudgeRequest, Passage
 from backend.engines.run import blank
 from backend.errors import EngineError, ImageError, RowError
 from backend.evaluation.samples import Candidate, LabelledPair, LabelledSample, Picture
@@ -144,6 +144,10 @@ class SampleJudge:
         self.rubrics: dict[str, Rubric] = {}
         """By fingerprint, what the samples so far were judged by: one, or more where their kinds differ."""
 
+    def is_taught(self, sample: LabelledSample) -> bool:
+        """Whether the judge is shown examples before it."""
+        return bool(self._service.judging(label_config_for(sample)).lessons)
+
     def judge(
         self, samples: Sequence[tuple[LabelledSample, tuple[Image.Image, ...]]]
     ) -> list[SampleJudgement | RowError]:
@@ -177,11 +181,12 @@ def _sample_judgement(result: Verdict | Failure) -> SampleJudgement | RowError:
     return SampleJudgement(result.decision_probs["accept"], expected)
 
 
-def pair_judge(engine: Engine, instructions: str) -> JudgePairs:
-    """Judges pairs by asking which of A and B is better, in both orders."""
+def pair_judge(engine: Engine, instructions: str, passages: tuple[Passage, ...] = ()) -> JudgePairs:
+    """Judges pairs by asking which of A and B is better, in both orders, behind the passages."""
 
     def judge(pairs: Sequence[LoadedPair]) -> list[PairJudgement | RowError]:
-        requests = [_pair_request(item, instructions, swap) for item in pairs for swap in (False, True)]
+        plain = [_pair_request(item, instructions, swap) for item in pairs for swap in (False, True)]
+        requests = [replace(request, passages=passages) for request in plain]
         try:
             answers = [reply[0] for reply in engine.answer(requests)]
         except EngineError as exc:

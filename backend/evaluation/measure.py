@@ -44,6 +44,8 @@ class JudgedSample:
     judge: SampleJudgement
     blank: SampleJudgement | None
     """None when it was not asked, or not answered."""
+    plain: SampleJudgement | None = None
+    """What the judge says without examples; None where it was shown none, and where it has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class JudgedPair:
     lengths: tuple[int, int]
     judge: PairJudgement
     blank: PairJudgement | None
+    plain: PairJudgement | None = None
+    """As in `JudgedSample`."""
 
 
 Judged = TypeVar("Judged", JudgedSample, JudgedPair)
@@ -91,16 +95,26 @@ class Curves:
 
 
 def judged_sample(
-    sample: LabelledSample, cluster: str, judge: SampleJudgement, blank: SampleJudgement | None
+    sample: LabelledSample,
+    cluster: str,
+    judge: SampleJudgement,
+    blank: SampleJudgement | None,
+    plain: SampleJudgement | None = None,
 ) -> JudgedSample:
     """The sample without its images."""
-    return JudgedSample(sample.kind, cluster, sample.good, dict(sample.ratings), sample.length, judge, blank)
+    return JudgedSample(sample.kind, cluster, sample.good, dict(sample.ratings), sample.length, judge, blank, plain)
 
 
-def judged_pair(pair: LabelledPair, cluster: str, judge: PairJudgement, blank: PairJudgement | None) -> JudgedPair:
+def judged_pair(
+    pair: LabelledPair,
+    cluster: str,
+    judge: PairJudgement,
+    blank: PairJudgement | None,
+    plain: PairJudgement | None = None,
+) -> JudgedPair:
     """The pair without its images."""
     lengths = (len(pair.first.text), len(pair.second.text))
-    return JudgedPair(pair.kind, cluster, pair.preferred, lengths, judge, blank)
+    return JudgedPair(pair.kind, cluster, pair.preferred, lengths, judge, blank, plain)
 
 
 def with_verdicts(rows: Sequence[JudgedSample], good_from: float) -> list[JudgedSample]:

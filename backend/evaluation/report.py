@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.core.agreement import LEVEL, Estimate, NotComputable, Outcome
 from backend.errors import EvaluationError
+from backend.evaluation.compare import DIFFERENCE, WITH, WITHOUT, Comparison, finding_of
 from backend.evaluation.measure import BLANK, CONSTANT, JUDGE, LENGTH, Group
 from backend.evaluation.run import Evaluation
 
@@ -71,12 +72,15 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         },
         "problems": [{"row": p.row, "reason": p.reason, "detail": p.detail} for p in evaluation.problems],
         "groups": [_group(group) for group in evaluation.groups],
+        **_examples(evaluation),
     }
 
 
 def print_report(evaluation: Evaluation, console: Console) -> None:
     """The table, what it is of, and the rows that are not in it."""
     about = " and ".join(evaluation.rubrics)
+    if evaluation.examples:
+        about += f", which is shown {len(evaluation.examples.entries)} examples"
     console.print(f"{evaluation.source}, read as {evaluation.format}; judge {about}", highlight=False, markup=False)
     console.print(_table(evaluation, lines=console.is_terminal))
     for reason in _reasons(evaluation):
@@ -91,6 +95,9 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
         console.print(f"left out: {count} x {reason}", highlight=False, markup=False)
     if evaluation.blank_failures:
         console.print(f"no answer with a blank image: {evaluation.blank_failures} rows", highlight=False)
+    if evaluation.comparison:
+        console.print(_comparison_table(evaluation.comparison, lines=console.is_terminal))
+        console.print(evaluation.comparison.sentence, highlight=False, markup=False)
 
 
 def _table(evaluation: Evaluation, lines: bool) -> Table:
@@ -116,6 +123,55 @@ def _table(evaluation: Evaluation, lines: bool) -> Table:
                 *(_value(line.by[name]) if name in line.by else "" for name in used),
             )
     return table
+
+
+def _comparison_table(comparison: Comparison, lines: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD if lines else None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("n", WITHOUT, WITH, DIFFERENCE, "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("the examples", no_wrap=True)
+    for index, group in enumerate(comparison.groups):
+        if index:
+            table.add_row()
+        table.add_row(f"[bold]{_escaped(group.name)}[/bold], {group.rows} rows on {group.images} images")
+        for line in group.lines:
+            table.add_row(
+                f"  {_escaped(line.measure)}",
+                str(line.by[DIFFERENCE].rows),
+                *(_value(line.by[name]) for name in (WITHOUT, WITH, DIFFERENCE)),
+                _interval(line.by[DIFFERENCE]),
+                finding_of(line),
+            )
+    return table
+
+
+def _examples(evaluation: Evaluation) -> dict[str, Any]:
+    """What the judge was shown and whether it helped; nothing without examples."""
+    examples, comparison = evaluation.examples, evaluation.comparison
+    if examples is None or comparison is None:
+        return {}
+    shown = {
+        "kind": examples.kind,
+        "count": len(examples.entries),
+        "tasks": list(examples.tasks),
+        "images_shown": examples.show_images and any(entry.pictures for entry in examples.entries),
+    }
+    said = {"about": comparison.about, "measure": comparison.measure, "finding": comparison.finding}
+    groups = [
+        {
+            **_group(group),
+            "measures": [
+                {**found, "finding": finding_of(line)}
+                for found, line in zip(_group(group)["measures"], group.lines, strict=True)
+            ],
+        }
+        for group in comparison.groups
+    ]
+    return {"examples": shown, "comparison": {**said, "sentence": comparison.sentence, "groups": groups}}
 
 
 def _reasons(evaluation: Evaluation) -> list[str]:

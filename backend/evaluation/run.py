@@ -6,17 +6,22 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from backend.core.case import JudgeOptions
+from backend.core.examples import Examples
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.rubric import Rubric, load_rubric
+from backend.engines.base import Engine
 from backend.engines.factory import make_engine
 from backend.engines.run import blank
 from backend.errors import EvaluationError, RowError
+from backend.evaluation.compare import Comparison, compare_pairs, compare_samples
 from backend.evaluation.formats import Format, choose_format
 from backend.evaluation.judging import (
     NO_VERDICT,
@@ -46,6 +51,8 @@ from backend.evaluation.measure import (
 )
 from backend.evaluation.samples import Labelled, LabelledPair, LabelledSample, Picture
 from backend.evaluation.tables import Source, Table, open_table
+from backend.evaluation.taught import Taught, no_row_taught, pair_lessons, taught_by
+from backend.example_files import read_examples, show_lessons
 from backend.images import ImageLoader
 from backend.interfaces import default_label_config
 from backend.service import JudgeService
@@ -60,6 +67,7 @@ AT_ONCE = 64
 """Rows that are judged together, unless the settings say how many."""
 
 Progress = Callable[[int, int | None], None]
+Judgement = TypeVar("Judgement", SampleJudgement, PairJudgement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ class EvaluateOptions:
     good_from: float = 4.0
     """Rows that people only rated count as good from this rating on."""
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    examples: Path | None = None
+    """A file of examples: every row is judged with and without them. None takes the one of the settings, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,23 @@ class Evaluation:
     options: EvaluateOptions
     groups: tuple[Group, ...]
     curves: Curves
+    examples: Examples | None = None
+    """What the judge was shown before every row."""
+    comparison: Comparison | None = None
+    """The judge with these examples against the same judge without."""
 
     @property
     def reasons(self) -> dict[str, int]:
         """How many rows were left out, by reason, the most frequent first."""
         return dict(Counter(problem.reason for problem in self.problems).most_common())
+
+
+@dataclass(frozen=True, slots=True)
+class _Road:
+    """How rows are judged."""
+
+    samples: SampleJudge
+    pairs: JudgePairs
 
 
 @dataclass(slots=True)
@@ -121,8 +143,10 @@ class _Run:
 
     options: EvaluateOptions
     loader: ImageLoader
-    samples: SampleJudge
-    pairs: JudgePairs
+    judge: _Road
+    plain: _Road | None
+    """The same judge without examples; None where it has none."""
+    taught: Taught
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
     judged_samples: list[JudgedSample] = field(default_factory=list)
@@ -147,41 +171,60 @@ class _Run:
 
     def _load(self, number: str, row: Labelled) -> tuple[Image.Image, ...] | None:
         try:
-            return load_pictures(_pictures(row), self.loader)
+            images = load_pictures(_pictures(row), self.loader)
         except RowError as error:
             self.fail(number, error)
             return None
+        refusal = self.taught.refuse(row, images)
+        if refusal is not None:
+            self.fail(number, refusal)
+            return None
+        return images
 
     def _add_samples(self, batch: Sequence[tuple[str, LabelledSample, tuple[Image.Image, ...]]]) -> None:
-        judged = self.samples.judge([(row, images) for _, row, images in batch])
+        shown = [(row, images) for _, row, images in batch]
+        judged, plain = self.judge.samples.judge(shown), self._plain_samples(shown)
         blanks: Sequence[SampleJudgement | RowError | None] = [None] * len(batch)
         if self.options.baseline:
-            blanks = self.samples.judge([(row, tuple(map(blank, images))) for _, row, images in batch])
-        for (number, row, images), own, without in zip(batch, judged, blanks, strict=True):
+            blanks = self.judge.samples.judge([(row, tuple(map(blank, images))) for row, images in shown])
+        for (number, row, images), own, unseen, untaught in zip(batch, judged, blanks, plain, strict=True):
             if isinstance(own, RowError):
                 self.fail(number, own)
                 continue
             cluster = image_hash(images)
             self._note([cluster, [[t.name, t.value] for t in row.texts], row.good, sorted(row.ratings.items())])
-            self.blank_failures += isinstance(without, RowError)
-            seen = None if isinstance(without, RowError) else without
-            self.judged_samples.append(judged_sample(row, cluster, own, seen))
+            self.blank_failures += isinstance(unseen, RowError)
+            self.judged_samples.append(judged_sample(row, cluster, own, _answer(unseen), _answer(untaught)))
+
+    def _plain_samples(
+        self, batch: Sequence[tuple[LabelledSample, tuple[Image.Image, ...]]]
+    ) -> list[SampleJudgement | RowError | None]:
+        """Without examples; None for rows of a kind that has none."""
+        if self.plain is None:
+            return [None] * len(batch)
+        taught = [self.judge.samples.is_taught(row) for row, _ in batch]
+        judged = iter(
+            self.plain.samples.judge([item for item, is_taught in zip(batch, taught, strict=True) if is_taught])
+        )
+        return [next(judged) if is_taught else None for is_taught in taught]
 
     def _add_pairs(self, batch: Sequence[tuple[str, LoadedPair]]) -> None:
-        judged = self.pairs([item for _, item in batch])
+        judged = self.judge.pairs([item for _, item in batch])
+        plain: Sequence[PairJudgement | RowError | None] = [None] * len(batch)
+        if self.plain is not None:
+            plain = self.plain.pairs([item for _, item in batch])
         blanks: Sequence[PairJudgement | RowError | None] = [None] * len(batch)
         if self.options.baseline:
-            blanks = self.pairs([item.blank() for _, item in batch])
-        for (number, item), own, without in zip(batch, judged, blanks, strict=True):
+            blanks = self.judge.pairs([item.blank() for _, item in batch])
+        for (number, item), own, unseen, untaught in zip(batch, judged, blanks, plain, strict=True):
             if isinstance(own, RowError):
                 self.fail(number, own)
                 continue
             pair = item.pair
             self._note([image_hash(item.all_images), pair.context, pair.first.text, pair.second.text, pair.preferred])
-            self.blank_failures += isinstance(without, RowError)
-            seen = None if isinstance(without, RowError) else without
+            self.blank_failures += isinstance(unseen, RowError)
             cluster = image_hash(item.images) if item.images else pair.context
-            self.judged_pairs.append(judged_pair(pair, cluster, own, seen))
+            self.judged_pairs.append(judged_pair(pair, cluster, own, _answer(unseen), _answer(untaught)))
 
     def _note(self, content: list[object]) -> None:
         self.digest.update(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass"))
@@ -190,23 +233,40 @@ class _Run:
 def evaluate(settings: Settings, options: EvaluateOptions, report: Progress = lambda done, total: None) -> Evaluation:
     """Judge labelled data and measure the agreement.
 
-    `report` hears of rows done and in all. Raises EvaluationError when the data cannot be opened or no row is usable.
+    `report` hears of rows done and in all. With examples, each row is judged with and without them.
+
+    Raises EvaluationError when the data cannot be opened or no row is usable, SettingsError for wrong examples.
     """
     _require_libraries()
     table = open_table(options.source)
     form = choose_format(table, options.format)
-    held = HeldImages()
-    rubric = load_rubric(settings.rubric) if settings.rubric else None
-    options_of_judge = JudgeOptions(explain="never")  # explanations cost much and change no number here
-    service = JudgeService(make_engine(settings), held, Store(settings.store), rubric, options_of_judge)
-    try:
-        service.engine.load()
-        pairs = pair_judge(service.engine, _plain_judging(service).rubric.instructions)
-        run = _Run(options, ImageLoader(settings), SampleJudge(service, held), pairs)
+    loader, held, engine = ImageLoader(settings), HeldImages(), make_engine(settings)
+    named = options.examples or settings.examples
+    examples = read_examples(named, loader) if named else None
+    with ExitStack() as stack:
+        service = stack.enter_context(closing(_service(settings, engine, held, examples)))
+        without = stack.enter_context(closing(_service(settings, engine, held, None))) if examples else None
+        engine.load()
+        plain = _road(without, held, None) if without else None
+        run = _Run(options, loader, _road(service, held, examples), plain, taught_by(examples))
         _judge_all(run, table, form, settings.batch_size or AT_ONCE, report)
-        return _evaluation(run, table, form, service)
-    finally:
-        service.close()
+        return _evaluation(run, table, form, service, examples)
+
+
+def _service(settings: Settings, engine: Engine, held: HeldImages, examples: Examples | None) -> JudgeService:
+    rubric = load_rubric(settings.rubric) if settings.rubric else None
+    options = JudgeOptions(explain="never", examples=examples)  # explanations cost much and change no number here
+    return JudgeService(engine, held, Store(settings.store), rubric, options)
+
+
+def _road(service: JudgeService, held: HeldImages, examples: Examples | None) -> _Road:
+    rubric = _plain_judging(service).rubric
+    passages = show_lessons(pair_lessons(examples, rubric))
+    return _Road(SampleJudge(service, held), pair_judge(service.engine, rubric.instructions, passages))
+
+
+def _answer(judged: Judgement | RowError | None) -> Judgement | None:
+    return None if isinstance(judged, RowError) else judged
 
 
 def _require_libraries() -> None:
@@ -248,21 +308,25 @@ def _labelled(table: Table, form: Format, limit: int | None) -> Iterator[tuple[s
             yield str(number), RowError(f"no {error} in the row")
 
 
-def _evaluation(run: _Run, table: Table, form: Format, service: JudgeService) -> Evaluation:
+def _evaluation(run: _Run, table: Table, form: Format, service: JudgeService, examples: Examples | None) -> Evaluation:
     judged = len(run.judged_samples) + len(run.judged_pairs)
     if not judged:
         counts = Counter(problem.reason for problem in run.problems).most_common(5)
         why = "; ".join(f"{count} x {reason}" for reason, count in counts) or "there are none"
         first = next((f" First: row {p.row}, {p.reason}, {p.detail}." for p in run.problems if p.detail), "")
         raise EvaluationError(f"no row of {table.name} can be used (read as {form.name}): {why}.{first} {_remedy(run)}")
-    bootstrap, rubrics = run.options.bootstrap, run.samples.rubrics
+    bootstrap, rubrics = run.options.bootstrap, run.judge.samples.rubrics
     if run.judged_pairs:
         judging = _plain_judging(service)
         rubrics = {judging.fingerprint: judging.rubric}
         groups, curves = measure_pairs(run.judged_pairs, bootstrap), pair_curves(run.judged_pairs)
+        comparison = compare_pairs(run.judged_pairs, bootstrap) if pair_lessons(examples, judging.rubric) else None
     else:
         samples = with_verdicts(run.judged_samples, run.options.good_from)
         groups, curves = measure_samples(samples, bootstrap), sample_curves(samples)
+        comparison = compare_samples(samples, bootstrap)
+    if examples is not None and comparison is None:
+        raise no_row_taught(examples, table.name)
     return Evaluation(
         source=table.name,
         format=form.name,
@@ -276,6 +340,8 @@ def _evaluation(run: _Run, table: Table, form: Format, service: JudgeService) ->
         options=run.options,
         groups=groups,
         curves=curves,
+        examples=examples,
+        comparison=comparison,
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from backend.core.types import TextField
 
+LABELLED_BLIND = "labelled blind"
+"""Kind of exported rows whose person did not see the judge's answer."""
 OVERALL_RATING = "rating"
 """Name of a rating of the whole sample; any other name is that of a criterion."""
 
@@ -35,6 +37,8 @@ class LabelledSample:
     """Whether people would accept it; None when they only rated it."""
     ratings: Mapping[str, float]
     """From 1, the worst, to 5, by criterion; `rating` for the whole."""
+    id: str = ""
+    """What the data call it, such as the task's id; empty where they do not."""
 
     @property
     def length(self) -> int:
@@ -65,6 +69,8 @@ class LabelledPair:
     second: Candidate
     preferred: float
     """1 the first, 0 the second, 0.5 neither."""
+    id: str = ""
+    """As in `LabelledSample`."""
 
 
 Labelled = LabelledSample | LabelledPair

@@ -12,11 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backend.core.trust.diversity.repeats import IMAGE_DISTANCE
 from backend.errors import ImageError
-from backend.generation.duplicates import IMAGE_DISTANCE, PictureIndex, look
+from backend.generation.duplicates import PictureIndex
 from backend.generation.manifest import ImageRecord, Manifest
 from backend.generation.sources import BaseImage
 from backend.images import FORMATS, ImageLoader
+from backend.looks import look
 
 FETCHERS = 8
 """Images are fetched and decoded by this many threads."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from backend.core.trust.diversity.repeats import IMAGE_DISTANCE, TEXT_RATIO
 from backend.core.types import Reply, Unwritten, Written
 from backend.engines.base import Engine, WriteRequest
 from backend.errors import EngineError, GenerationError, ImageError, SettingsError
 from backend.generation.candidates import Key, Kind, compared, keys, texts_of, writing
-from backend.generation.duplicates import IMAGE_DISTANCE, TEXT_RATIO, alike
+from backend.generation.duplicates import alike
 from backend.generation.gather import Gathered, gather
 from backend.generation.generators import Generator
 from backend.generation.ledger import Ledger, begin

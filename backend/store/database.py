@@ -22,7 +22,7 @@ from backend.errors import SettingsError, StoreError
 
 log = logging.getLogger(__name__)
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it against the scripts. Alembic is imported only where something is to do."""
 
 BUSY_TIMEOUT_S = 5

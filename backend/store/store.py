@@ -1,4 +1,4 @@
-"""The store as a whole: one database and its three books."""
+"""The store as a whole: one database and its books."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from backend.store.database import Database
 from backend.store.feedback import FeedbackBook
 from backend.store.jobs import JobBook
+from backend.store.statements import StatementBook
 from backend.store.verdicts import VerdictBook
+from backend.store.withheld import WithheldBook
 
 
 class Store:
@@ -20,6 +22,8 @@ class Store:
         self.verdicts = VerdictBook(self._database)
         self.jobs = JobBook(self._database)
         self.feedback = FeedbackBook(self._database)
+        self.withheld = WithheldBook(self._database)
+        self.statements = StatementBook(self._database)
 
     @property
     def shown(self) -> str:

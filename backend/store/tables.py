@@ -43,6 +43,38 @@ CLAIMS = Table(
     Column("seen_at", Float, nullable=False),
 )
 
+WITHHELD = Table(
+    "withheld",
+    METADATA,
+    Column("audit_key", String(64), primary_key=True),
+    Column("task", BigInteger, primary_key=True, autoincrement=False),
+    Column("fingerprint", String(200), primary_key=True),
+    Column("prediction", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+STATEMENTS = Table(
+    "statements",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("project", String(64), nullable=False),
+    Column("fingerprint", String(200), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("ix_statements_project_kind", "project", "kind"),
+)
+
+LOOKS = Table(
+    "looks",
+    METADATA,
+    Column("audit_key", String(64), primary_key=True),
+    Column("fingerprint", String(200), primary_key=True),
+    Column("labels_digest", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
 FEEDBACK = Table(
     "feedback",
     METADATA,

@@ -155,7 +155,7 @@ def test_what_was_owed_before_there_were_claims_may_be_taken_over(store_place: s
     store.close()
 
 
-@pytest.mark.parametrize("newer", ["0004", "0003a", "f00d"])
+@pytest.mark.parametrize("newer", ["0005", "0004a", "f00d"])
 def test_a_store_of_a_newer_version_is_refused_by_name_and_left_alone(store_place: str, newer: str) -> None:
     Store(store_place).close()
     with connected(store_place) as connection:

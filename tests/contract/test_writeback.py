@@ -82,7 +82,7 @@ class Bench:
     def begin(self, count: int) -> None:
         self.project = self.make(count)
         self.tasks = sorted(predictions(self.studio, self.project))
-        self.writes = WriteBack(Studio(self.proxy.url, self.studio._access._key), self.store.jobs, self.project, JUDGE)
+        self.writes = WriteBack(Studio(self.proxy.url, self.studio._access._key), self.store, self.project, JUDGE)
         self.proxy.requests_seen.clear()
         self.proxy.writes_seen.clear()
 

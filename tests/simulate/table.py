@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from backend.bench.record import Cell, Column, Record, record
-from backend.core.trust.intervals import exact
+from backend.core.trust.acceptance.intervals import exact
 from tests.simulate.judges import EDGE, GOOD_SAMPLES, JUDGES, TASKS, Judge
 from tests.simulate.trial import AUDITED, CERTIFIED_ON, FITTED_ON, MAX_BAD, PROMISE, Trial, run
 

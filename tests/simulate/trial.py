@@ -8,12 +8,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from backend.core.trust.bad_accepted import BadAccepted, bad_accepted
-from backend.core.trust.binding import Binding
-from backend.core.trust.certificate import BlindLabel, Certificate, Promise, certify
-from backend.core.trust.curves import features_of, fit
-from backend.core.trust.quality import quality
-from backend.core.trust.watch import watch
+from backend.core.trust.acceptance.bad_accepted import BadAccepted, bad_accepted
+from backend.core.trust.acceptance.binding import Binding
+from backend.core.trust.acceptance.certificate import BlindLabel, Certificate, Promise, certify
+from backend.core.trust.acceptance.watch import watch
+from backend.core.trust.confidence.curves import features_of, fit
+from backend.core.trust.confidence.quality import quality
 from tests.simulate.judges import Array, Judge, Project
 
 FITTED_ON, CERTIFIED_ON = 100, 200

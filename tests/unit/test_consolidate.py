@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.annotated import AnnotatedTask, Annotation, Prediction, annotated_tasks, read_task, unblinded
+from backend.authorship import ACCEPTED
+from backend.core.changes import changed_controls
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.types import Box, ControlValue, TextSpan
-from backend.errors import ExportError
-from exporters.compare import changed_controls
+from backend.errors import StudioError
 from exporters.consolidate import LeftOut, Policy, Record, Several, consolidate, pseudonym
-from exporters.fetch import AnnotatedTask, Annotation, Prediction, annotated_tasks, read_task
 from exporters.tally import Tally
 
 CONFIG = parse_label_config((Path(__file__).parents[2] / "label_config.xml").read_text(encoding="utf-8"))
@@ -105,7 +107,59 @@ def test_an_untouched_submit_is_confirmed() -> None:
         annotation_count=1,
         verdicts_agree=None,
         lead_time_s=12.5,
+        saw_prediction=True,
     )
+
+
+BLIND = Prediction(1, (), 3e-7, "judge-1", moment(0))
+KEPT = {
+    "result": list(regions(FIX, None)),
+    "score": 0.75,
+    "model_version": "judge-1",
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("is_in_store", [True, False])
+def test_a_blind_label_is_a_persons_own_and_the_judges_answer_stands_beside_it_where_it_is_known(
+    is_in_store: bool,
+) -> None:
+    own = replace(annotation(()), result=regions(FIX, "manual"))
+    labelled = task((own,), BLIND)
+    row = record(consolidate(unblinded(labelled, (KEPT,)) if is_in_store else labelled, CONFIG, POLICY))
+    assert (row.decided_by, row.corrected_controls) == ("human", None)
+    assert (row.saw_prediction, row.audit) == (False, True)
+    assert row.human == FIX_VALUES
+    known = (FIX_VALUES, 0.75, "judge-1") if is_in_store else (None, None, None)
+    assert (row.judge, row.judge_confidence, row.fingerprint) == known
+
+
+def test_a_blind_task_that_was_submitted_empty_has_no_answer() -> None:
+    empty = replace(annotation(()), parent_prediction=1)
+    outcome = consolidate(unblinded(task((empty,), BLIND), (KEPT,)), CONFIG, POLICY)
+    assert outcome == LeftOut(3, "empty")
+
+
+def test_a_prediction_that_came_after_the_last_change_was_not_seen() -> None:
+    written = replace(annotation(()), result=regions(FIX, "manual"), parent_prediction=None)
+    assert record(consolidate(task((written,), prediction(FIX, hour=2)), CONFIG, POLICY)).saw_prediction is False
+    assert record(consolidate(task((written,), prediction(FIX, hour=0)), CONFIG, POLICY)).saw_prediction is True
+
+
+def accepted(**fields: Any) -> Annotation:
+    """As `vlm-judge accept` leaves one behind."""
+    marked = tuple({**region, "meta": {ACCEPTED: "certificate-1"}} for region in regions(FIX, None))
+    return replace(annotation(FIX), **{"result": marked, "lead_time_s": None, **fields})
+
+
+def test_what_the_judge_put_there_by_a_certificate_is_its_own_decision_until_a_person_works_on_it() -> None:
+    row = record(consolidate(task((accepted(),), prediction(FIX)), CONFIG, POLICY))
+    assert (row.decided_by, row.human, row.judge) == ("judge accepted", None, FIX_VALUES)
+    assert (row.annotators, row.annotation_count, row.saw_prediction) == ((), 0, None)
+    looked_at = record(consolidate(task((accepted(lead_time_s=4.0),), prediction(FIX)), CONFIG, POLICY))
+    assert (looked_at.decided_by, looked_at.human, looked_at.saw_prediction) == ("confirmed", FIX_VALUES, True)
+    both = record(consolidate(task((accepted(), annotation(FIX, 2)), prediction(FIX)), CONFIG, POLICY))
+    assert (both.decided_by, both.annotation_count) == ("confirmed", 1)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +397,7 @@ def test_pseudonyms_are_stable_and_keyed() -> None:
 
 def test_a_region_that_cannot_be_read_names_the_task() -> None:
     broken = Prediction(1, ({"from_name": "consistency", "type": "rating"},), 0.5, "judge", moment(1))
-    with pytest.raises(ExportError, match=r"^task 3: .* region .* submit it again$"):
+    with pytest.raises(StudioError, match=r"^task 3: .* region .* submit it again$"):
         consolidate(task((), broken), CONFIG, POLICY)
 
 
@@ -391,7 +445,7 @@ def test_tasks_are_read_without_anyones_address() -> None:
 
 
 def test_predictions_as_ids_are_refused() -> None:
-    with pytest.raises(ExportError, match=r"^task 3 cannot be read .* fields=all$"):
+    with pytest.raises(StudioError, match=r"^task 3 cannot be read .* fields=all$"):
         read_task({**RAW, "predictions": [5]})
 
 

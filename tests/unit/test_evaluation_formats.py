@@ -69,6 +69,7 @@ def test_a_plain_row() -> None:
             ),
             good=True,
             ratings={"rating": 4.0},
+            id="7",
         ),
     )
 
@@ -119,6 +120,7 @@ def test_the_products_own_export() -> None:
             texts=(TextField("caption", "a cat"),),
             good=False,
             ratings={"consistency": 2.0},
+            id="12",
         ),
     )
     assert read({**row, "decided_by": "confirmed"})[1].kind == "labelled with the judge's answer in view"
@@ -149,6 +151,7 @@ def test_exported_preferences() -> None:
         first=Candidate("a cat"),
         second=Candidate("a dog"),
         preferred=0.0,
+        id="12",
     )
     assert read(row) == ("export", pair)
     assert read({**row, "human_preference": "undecided", "question": ""})[1] == replace(pair, preferred=0.5, context="")

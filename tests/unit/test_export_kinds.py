@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from backend.annotated import AnnotatedTask, read_task
+from backend.core.deciding import deciding_control
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.sides import chosen_text
@@ -21,9 +23,8 @@ from backend.settings import Settings
 from backend.studio import Project
 from exporters.card import CardFacts, card
 from exporters.columns import columns_of
-from exporters.consolidate import Policy, Record, Several, consolidate, deciding_control
+from exporters.consolidate import Policy, Record, Several, consolidate
 from exporters.export import write_export
-from exporters.fetch import AnnotatedTask, read_task
 from exporters.pictures import PictureReader
 from exporters.tally import Tally
 

@@ -29,13 +29,14 @@ from backend.engines.rubrics import default_rubric
 from backend.engines.scripted import ScriptedEngine
 from backend.errors import EngineError, GenerationError, SettingsError
 from backend.generation.candidates import Kind
-from backend.generation.duplicates import PictureIndex, alike, look
+from backend.generation.duplicates import PictureIndex, alike
 from backend.generation.gather import Gathered
 from backend.generation.generators import chosen_generators
 from backend.generation.run import GenerateOptions, GenerationRun, gather_images, image_address, write_tasks
 from backend.generation.sources import SourceOptions, kind_of
 from backend.generation.styles import STYLES, chosen_styles
 from backend.interfaces import default_label_config
+from backend.looks import look
 from backend.progress import plain_progress
 from backend.projects import read_tasks
 from backend.settings import Settings

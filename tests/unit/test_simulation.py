@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.bench.record import Record, as_markdown, load
-from backend.core.trust.intervals import exact
+from backend.core.trust.acceptance.intervals import exact
 from tests.simulate.judges import JUDGES
 from tests.simulate.table import trials
 from tests.simulate.trial import PROMISE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import ttest_1samp
 
-from backend.core.trust.alternative import (
+from backend.core.trust.agreement.alternative import (
     SKILLED,
     AlternativeTest,
     Answer,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.core.agreement import ECE, Estimate
-from backend.core.trust.calibration import (
+from backend.core.trust.confidence.calibration import (
     Calibration,
     Fitted,
     JudgedLabel,
@@ -18,7 +18,7 @@ from backend.core.trust.calibration import (
     cross_fitted,
     fold_of,
 )
-from backend.core.trust.curves import Curve, features_of, fit, method_for, rising_stair
+from backend.core.trust.confidence.curves import Curve, features_of, fit, method_for, rising_stair
 
 
 def overconfident(count: int, seed: int = 0, kind: str = "caption", first: int = 0) -> list[JudgedLabel]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, hypergeom
 
-from backend.core.trust.bad_accepted import BadAccepted, bad_accepted, bad_accepted_from_json
-from backend.core.trust.binding import Binding, digest_of
-from backend.core.trust.certificate import (
+from backend.core.trust.acceptance.bad_accepted import BadAccepted, bad_accepted, bad_accepted_from_json
+from backend.core.trust.acceptance.binding import Binding, digest_of
+from backend.core.trust.acceptance.certificate import (
     BlindLabel,
     Certificate,
     NoCertificate,

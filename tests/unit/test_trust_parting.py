@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.core.trust.parting import part
+from backend.core.trust.acceptance.parting import part
 
 
 def test_every_task_is_in_one_part_and_the_parts_are_as_large_as_asked() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.core.trust.intervals import Interval, exact, lower_bound, upper_bound, wilson
-from backend.core.trust.quality import Quality, quality
+from backend.core.trust.acceptance.intervals import Interval, exact, lower_bound, upper_bound, wilson
+from backend.core.trust.confidence.quality import Quality, quality
 
 NEWCOMBE = {
     (81, 263): ((0.2553, 0.3662), (0.2527, 0.3676)),

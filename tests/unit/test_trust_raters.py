@@ -8,7 +8,7 @@ from krippendorff import alpha
 from sklearn.metrics import cohen_kappa_score
 
 from backend.core.agreement import Estimate, NotComputable, Outcome
-from backend.core.trust.raters import (
+from backend.core.trust.agreement.raters import (
     Confusion,
     Level,
     Ratings,

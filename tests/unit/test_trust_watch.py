@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import beta
 
-from backend.core.trust.watch import Watch, log_bet, watch
+from backend.core.trust.acceptance.watch import Watch, log_bet, watch
 
 
 def test_the_bet_is_the_mean_likelihood_over_the_likelihood() -> None:

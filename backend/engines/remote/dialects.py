@@ -30,6 +30,13 @@ class Prompt:
     images: tuple[str, ...]
     """Data URIs."""
     fields: str
+    passages: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """What stands before the sample: images as data URIs, and the text behind them."""
+
+    @property
+    def all_images(self) -> tuple[str, ...]:
+        """All images in the order of the prompt."""
+        return (*(uri for uris, _ in self.passages for uri in uris), *self.images)
 
 
 class Dialect(Protocol):
@@ -156,7 +163,9 @@ class SglangDialect(_OneByOne):
             "logprob_start_len": -1,
             "token_ids_logprob": list(ids),
         }
-        return await wire.post("/generate", body | ({"image_data": list(prompt.images)} if prompt.images else {}))
+        return await wire.post(
+            "/generate", body | ({"image_data": list(prompt.all_images)} if prompt.all_images else {})
+        )
 
     async def token_id(self, wire: Wire, token: str) -> int | None:
         """The token that an option is right after the prompt, or None when it is not a single one."""
@@ -189,11 +198,8 @@ class DecisionsDialect:
             return tuple(self._read(question, answer) for question, answer in zip(questions, given, strict=True))
 
     def _body(self, prompt: Prompt, questions: Sequence[Question]) -> dict[str, Any]:
-        texts = [text for text in (prompt.instructions, prompt.fields) if text]
-        parts: list[dict[str, Any]] = [
-            *({"type": "input_image", "image_url": uri, "detail": "high"} for uri in prompt.images),
-            *({"type": "input_text", "text": text} for text in texts),
-        ]
+        shown = (*prompt.passages, (prompt.images, prompt.instructions), ((), prompt.fields))
+        parts = [part for uris, text in shown for part in _input_parts(uris, text)]
         return {
             "model": self._model,
             "input": [{"type": "message", "role": "user", "content": parts}],
@@ -219,10 +225,8 @@ class DecisionsDialect:
 
 def chat_body(model: str, prompt: Prompt, text: str, max_tokens: int = 1) -> dict[str, Any]:
     """A chat request: instructions and images first and the same for all questions, so that prefixes are shared."""
-    parts: list[dict[str, Any]] = [
-        *({"type": "image_url", "image_url": {"url": uri}} for uri in prompt.images),
-        {"type": "text", "text": prompt.fields + text},
-    ]
+    shown = (*prompt.passages, (prompt.images, prompt.fields + text))
+    parts = [part for uris, said in shown for part in _chat_parts(uris, said)]
     system = [{"role": "system", "content": prompt.instructions}] if prompt.instructions else []
     return {
         "model": model,
@@ -230,6 +234,15 @@ def chat_body(model: str, prompt: Prompt, text: str, max_tokens: int = 1) -> dic
         "max_tokens": max_tokens,
         "temperature": 0,
     }
+
+
+def _chat_parts(uris: Sequence[str], text: str) -> list[dict[str, Any]]:
+    return [*({"type": "image_url", "image_url": {"url": uri}} for uri in uris), {"type": "text", "text": text}]
+
+
+def _input_parts(uris: Sequence[str], text: str) -> list[dict[str, Any]]:
+    images = [{"type": "input_image", "image_url": uri, "detail": "high"} for uri in uris]
+    return [*images, *([{"type": "input_text", "text": text}] if text else [])]
 
 
 def writing_body(model: str, prompt: Prompt, request: WriteRequest, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,8 +259,9 @@ def _qwen_text(prompt: Prompt, text: str, system: str) -> str:
     """The conversation in Qwen-VL's chat template, up to where the answer begins."""
     said = prompt.instructions or system
     head = f"<|im_start|>system\n{said}<|im_end|>\n" if said else ""
-    images = "<|vision_start|><|image_pad|><|vision_end|>" * len(prompt.images)
-    return f"{head}<|im_start|>user\n{images}{prompt.fields}{text}<|im_end|>\n<|im_start|>assistant\n"
+    shown = (*prompt.passages, (prompt.images, prompt.fields + text))
+    body = "".join("<|vision_start|><|image_pad|><|vision_end|>" * len(uris) + said for uris, said in shown)
+    return f"{head}<|im_start|>user\n{body}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def _listed(reply: Any) -> Iterator[tuple[str, float]]:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from backend.addresses import origin
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Question, Reply, Unscored, Unwritten, Written
-from backend.engines.base import EngineIdentity, JudgeRequest, WriteRequest
+from backend.engines.base import EngineIdentity, JudgeRequest, Passage, WriteRequest
 from backend.engines.remote.dialects import CHAT, Dialect, DialectName, Prompt, writing_body
 from backend.engines.remote.images import family_of, picture_of, sharing_key
 from backend.engines.remote.probe import find_dialect
@@ -31,6 +31,10 @@ _TOGETHER = 100
 _CONNECT_S = 5.0
 _KEPT_FOR_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which uvicorn, under vLLM and SGLang, closes it."""
+
+
+_Encoded = tuple[tuple[Passage, ...], int | None, tuple[tuple[tuple[str, ...], str], ...]]
+"""The passages that were encoded last, their pixel budget, and what came of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class RemoteEngine:
         self._rubric = rubric
         self._family = family_of(model)
         self._session: _Session | None = None
+        self._encoded: _Encoded = ((), None, ())
 
     @property
     def identity(self) -> EngineIdentity:
@@ -177,10 +182,29 @@ class RemoteEngine:
         pictures = [picture_of(image, self._family, max_pixels) for image in request.images]
         text = f"{request.instructions}\n{request.fields}"
         return _Sent(
-            Prompt(request.instructions, tuple(picture.uri for picture in pictures), request.fields),
+            Prompt(
+                request.instructions,
+                tuple(picture.uri for picture in pictures),
+                request.fields,
+                self._passages(request),
+            ),
             sharing_key(pictures, text),
             tuple(picture.frame for picture in pictures),
         )
+
+    def _passages(self, request: JudgeRequest | WriteRequest) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """What stands before the sample, encoded once for all samples that it is the same object for."""
+        if not isinstance(request, JudgeRequest) or not request.passages:
+            return ()
+        before, max_pixels, encoded = self._encoded
+        if before is not request.passages or max_pixels != request.max_pixels:
+            most = request.max_pixels or self._max_pixels
+            encoded = tuple(
+                (tuple(picture_of(image, self._family, most).uri for image in passage.images), passage.text)
+                for passage in request.passages
+            )
+            self._encoded = request.passages, request.max_pixels, encoded
+        return encoded
 
 
 def check_address(address: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.core.agreement import Array
-from backend.core.trust.intervals import Interval, exact, wilson
+from backend.core.trust.acceptance.intervals import Interval, exact, wilson
 
 FEWEST_LABELS = 30
 FEWEST_OF_EACH = 5

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, floor
 
-from backend.core.trust.binding import Binding
-from backend.core.trust.certificate import BlindLabel, NoCertificate, must_fit
+from backend.core.trust.acceptance.binding import Binding
+from backend.core.trust.acceptance.certificate import BlindLabel, NoCertificate, must_fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ BOX_TOLERANCE_PERCENT = 0.1
 def changed_controls(judge: Mapping[str, ControlValue], human: Mapping[str, ControlValue]) -> tuple[str, ...]:
     """Names of controls that were changed, filled in, or emptied, in alphabetical order."""
     names = sorted({*judge, *human})
-    return tuple(name for name in names if not _same(_value(judge, name), _value(human, name)))
+    return tuple(name for name in names if not same_value(_value(judge, name), _value(human, name)))
 
 
 def _value(values: Mapping[str, ControlValue], name: str) -> Value | None:
@@ -21,7 +21,8 @@ def _value(values: Mapping[str, ControlValue], name: str) -> Value | None:
     return None if found is None else found.value
 
 
-def _same(one: Value | None, other: Value | None) -> bool:
+def same_value(one: Value | None, other: Value | None) -> bool:
+    """Whether two values of a control say the same: spaces around a text and the order of regions do not count."""
     if isinstance(one, str) and isinstance(other, str):
         return _plain(one) == _plain(other)
     if isinstance(one, tuple) and isinstance(other, tuple):

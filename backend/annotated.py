@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from backend.errors import ExportError
+from backend.core.audit import is_blind
+from backend.errors import StudioError
 
 Region = Mapping[str, Any]
 """One entry of a Label Studio result, as it came."""
@@ -32,6 +33,8 @@ class Prediction:
     model_version: str | None
     """The judge's fingerprint."""
     created_at: datetime | None
+    withheld: bool = False
+    """Whether it is kept from annotators, who have a blind one of this id before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,22 @@ def annotated_tasks(source: Source, project_id: int) -> Iterator[AnnotatedTask]:
         yield from map(read_task, page)
 
 
+def unblinded(task: AnnotatedTask, kept: Sequence[Mapping[str, Any]]) -> AnnotatedTask:
+    """The task with what is kept from annotators in the place of its blind predictions; `kept` in the API's form."""
+    by_version = {item["model_version"]: item for item in kept}
+    return replace(
+        task,
+        predictions=tuple(
+            replace(_prediction({**by_version[one.model_version], "id": one.id}), withheld=True)
+            if is_blind(one.result) and one.model_version in by_version
+            else one
+            for one in task.predictions
+        ),
+    )
+
+
 def read_task(raw: Mapping[str, Any]) -> AnnotatedTask:
-    """A task out of the API's form. Raises ExportError naming the task when it is not in that form."""
+    """A task out of the API's form. Raises StudioError naming the task when it is not in that form."""
     try:
         return AnnotatedTask(
             int(raw["id"]),
@@ -79,7 +96,7 @@ def read_task(raw: Mapping[str, Any]) -> AnnotatedTask:
             tuple(_prediction(item) for item in raw.get("predictions") or ()),
         )
     except (KeyError, TypeError, ValueError) as exc:
-        raise ExportError(
+        raise StudioError(
             f"task {raw.get('id', 'without id')} cannot be read ({type(exc).__name__}: {exc}); "
             "its annotations and predictions must be in full, as the tasks API gives them with fields=all"
         ) from exc

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.agreement import AUROC, BRIER, ECE, Array, Estimate, NotComputable, Outcome, estimate
-from backend.core.trust.curves import FEWEST_LABELS, FEWEST_OF_EACH, Curve, Method, features_of, fit, method_for
+from backend.core.trust.confidence.curves import (
+    FEWEST_LABELS,
+    FEWEST_OF_EACH,
+    Curve,
+    Method,
+    features_of,
+    fit,
+    method_for,
+)
 
 FOLDS = 5
 _MEASURED = (("ece", ECE), ("brier", BRIER), ("auroc", AUROC))
@@ -149,7 +157,7 @@ def calibrate(labels: Sequence[JudgedLabel], fingerprint: str, *, seed: int = 0)
 
 def _of_kind(kind: str, labels: Sequence[JudgedLabel], seed: int) -> Fitted | TooFew:
     right = np.array([label.right for label in labels], dtype=np.float64)
-    if refusal := _too_few(kind, right):
+    if refusal := too_few(kind, right):
         return refusal
     probs = np.array([label.prob for label in labels], dtype=np.float64)
     features = features_of([label.prob for label in labels], [label.extras for label in labels])
@@ -161,8 +169,8 @@ def _of_kind(kind: str, labels: Sequence[JudgedLabel], seed: int) -> Fitted | To
         fit(method, features, right),
         len(labels),
         int(len(right) - right.sum()),
-        _goodness(right, probs, clusters, seed),
-        _goodness(right, cross_fitted(method, features, right, clusters, seed), clusters, seed),
+        goodness_of(right, probs, clusters, seed),
+        goodness_of(right, cross_fitted(method, features, right, clusters, seed), clusters, seed),
     )
 
 
@@ -189,7 +197,8 @@ def fold_of(clusters: Sequence[Hashable], seed: int) -> NDArray[np.intp]:
     return np.array([place[cluster] for cluster in clusters], dtype=np.intp)
 
 
-def _too_few(kind: str, right: Array) -> TooFew | None:
+def too_few(kind: str, right: Array) -> TooFew | None:
+    """Why so many labels, right and wrong ones, are too few for a curve; None if they are enough."""
     labels, rarer = len(right), int(min(right.sum(), len(right) - right.sum()))
     if labels < FEWEST_LABELS:
         missing = FEWEST_LABELS - labels
@@ -208,7 +217,8 @@ def _too_few(kind: str, right: Array) -> TooFew | None:
     )
 
 
-def _goodness(right: Array, probs: Array, clusters: Sequence[Hashable], seed: int) -> Goodness:
+def goodness_of(right: Array, probs: Array, clusters: Sequence[Hashable], seed: int) -> Goodness:
+    """How good probabilities of being right are, 1 and 0 in `right`, with intervals that draw whole clusters."""
     return Goodness(**{name: estimate(measure, right, probs, clusters, seed=seed) for name, measure in _MEASURED})
 
 

@@ -37,8 +37,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.agreement import Array
-from backend.core.trust.binding import Binding
-from backend.core.trust.intervals import upper_bound
+from backend.core.trust.acceptance.binding import Binding
+from backend.core.trust.acceptance.intervals import upper_bound
 
 STEPS = 20
 """Thresholds on the way, at equal shares of the project."""

@@ -8,13 +8,15 @@ against theirs by a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backend.core.agreement import RESAMPLES, Array, Measure, NotComputable, Outcome, estimate
+from backend.core.agreement import RESAMPLES, Array, Outcome
+from backend.core.trust.agreement.resampling import Clusters, estimate_of_sums, share
 
 Category = str | int | float
 Weights = Literal["identity", "linear", "quadratic"]
@@ -39,37 +41,44 @@ class Ratings:
     """The whole scale, from low to high where it has an order; also those that nobody used."""
     places: Array
     """Units by raters: the category's place on the scale from 0; NaN where the rater said nothing."""
-    clusters: tuple[Hashable, ...]
+    clusters: Clusters
     """What is drawn as one, per unit: its image."""
+    weights: Array | None = None
+    """One over the probability with which each unit was drawn; None where that is the same for all.
+
+    With them every coefficient is made from weighted sums (Horvitz and Thompson 1952, Hajek 1971), by our own formula.
+    """
 
 
 def ratings(
     rows: Sequence[Sequence[Category | None]],
     categories: Sequence[Category],
     clusters: Sequence[Hashable] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Ratings:
     """Ratings from one row per unit with one entry per rater, None where there is none.
 
-    Without clusters every unit is its own. Raises ValueError for a category that is not on the scale, for rows of
-    different lengths and for clusters that do not fit.
+    Without clusters every unit is its own. Weights are scaled to a mean of 1. Raises ValueError for a category that is
+    not on the scale, for rows of different lengths and for clusters or weights that do not fit.
     """
     place = {category: float(number) for number, category in enumerate(categories)}
     foreign = {value for row in rows for value in row if value is not None and value not in place}
     if foreign:
         raise ValueError(f"{sorted(foreign, key=str)[0]!r} is none of the categories {tuple(categories)}")
-    if len({len(row) for row in rows}) > 1 or (clusters is not None and len(clusters) != len(rows)):
-        raise ValueError("every unit needs one entry per rater, None where there is none, and one cluster")
+    fitting = all(given is None or len(given) == len(rows) for given in (clusters, weights))
+    if len({len(row) for row in rows}) > 1 or not fitting:
+        raise ValueError("every unit needs one entry per rater, None where there is none, one cluster and one weight")
     cells = [[np.nan if value is None else place[value] for value in row] for row in rows]
     width = len(rows[0]) if rows else 0
     drawn = tuple(range(len(rows))) if clusters is None else tuple(clusters)
-    return Ratings(tuple(categories), np.array(cells, dtype=np.float64).reshape(len(rows), width), drawn)
+    w = None if weights is None or not len(rows) else np.asarray(weights, dtype=np.float64) / np.mean(weights)
+    return Ratings(tuple(categories), np.array(cells, dtype=np.float64).reshape(len(rows), width), drawn, w)
 
 
 def confusion(given: Ratings) -> Confusion:
-    """The table of two raters, over the units that both rated."""
-    pairs, _ = _pairs(given)
-    size = len(given.categories)
-    counts = _one_hot_pairs(pairs, size).sum(axis=0).reshape(size, size).astype(int)
+    """The table of two raters, over the units that both rated; counts, whatever the weights."""
+    pairs, size = _pairs(given).places.astype(np.intp), len(given.categories)
+    counts = np.bincount(pairs[:, 0] * size + pairs[:, 1], minlength=size * size).reshape(size, size)
     return Confusion(given.categories, tuple(tuple(int(cell) for cell in row) for row in counts))
 
 
@@ -80,10 +89,30 @@ def percent_agreement(
 
     Under weights a near miss counts as part of an agreement.
     """
-    counts, clusters = _counts(given, at_least=2)
+    kept = _rated(given, at_least=2)
+    counts = _counts(kept)
     agreed = _agreement_per_unit(counts, _agreement_weights(len(given.categories), weights))
-    sums = np.column_stack([agreed, np.ones(len(agreed))])
-    return _outcome(sums, lambda total: _over(total[:, 0], total[:, 1]), clusters, resamples, seed)
+    return mean_over_units(agreed, kept.clusters, kept.weights, resamples=resamples, seed=seed)
+
+
+def mean_over_units(
+    values: Array,
+    clusters: Clusters,
+    weights: Array | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Outcome:
+    """The weighted mean of one number per unit, such as the share of pairs of raters who agree on it."""
+    sums = np.column_stack([values, np.ones(len(values))])
+    return estimate_of_sums(
+        lambda rows: sums[rows],
+        lambda total: share(total[:, 0], total[:, 1]),
+        clusters,
+        weights=weights,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES, seed: int = 0) -> Outcome:
@@ -92,8 +121,8 @@ def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int
     Units that only one rated are left out. It is low when nearly all units are in one category, however well the
     raters agree (Feinstein and Cicchetti 1990): read it beside the percentage and Gwet's coefficient.
     """
-    pairs, clusters = _pairs(given)
-    size = len(given.categories)
+    kept, size = _pairs(given), len(given.categories)
+    pairs = kept.places.astype(np.intp)
     apart = 1 - _agreement_weights(size, weights)
 
     def of_sums(total: Array) -> Array:
@@ -101,16 +130,24 @@ def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int
         by_chance = (
             cells.sum(axis=2)[:, :, None] * cells.sum(axis=1)[:, None, :] / cells.sum(axis=(1, 2))[:, None, None]
         )
-        return 1 - _over((cells * apart).sum(axis=(1, 2)), (by_chance * apart).sum(axis=(1, 2)))
+        return 1 - share((cells * apart).sum(axis=(1, 2)), (by_chance * apart).sum(axis=(1, 2)))
 
     def point() -> float:
         from sklearn.metrics import cohen_kappa_score
 
-        first, second = pairs.astype(np.intp).T
+        first, second = pairs.T
         named = None if weights == "identity" else weights
         return float(cohen_kappa_score(first, second, labels=list(range(size)), weights=named))
 
-    return _outcome(_one_hot_pairs(pairs, size), of_sums, clusters, resamples, seed, point)
+    return estimate_of_sums(
+        lambda rows: _one_hot(pairs[rows, 0] * size + pairs[rows, 1], size * size),
+        of_sums,
+        kept.clusters,
+        weights=kept.weights,
+        resamples=resamples,
+        seed=seed,
+        point=point,
+    )
 
 
 def krippendorff_alpha(
@@ -121,12 +158,16 @@ def krippendorff_alpha(
     Units with a single rating are left out. At the interval level numeric categories count with their values, others
     with their places.
     """
-    counts, clusters = _counts(given, at_least=2)
-    size = len(given.categories)
+    kept, size = _rated(given, at_least=2), len(given.categories)
+    counts = _counts(kept)
     numeric = all(not isinstance(category, str) for category in given.categories)
     values = np.array(given.categories if numeric else range(size), dtype=np.float64)
-    together = counts[:, :, None] * counts[:, None, :] - np.eye(size) * counts[:, :, None]
-    sums = (together / (counts.sum(axis=1) - 1)[:, None, None]).reshape(len(counts), -1)
+
+    def sums_of(rows: slice) -> Array:
+        some = counts[rows]
+        together = some[:, :, None] * some[:, None, :] - np.eye(size) * some[:, :, None]
+        sums: Array = (together / (some.sum(axis=1) - 1)[:, None, None]).reshape(len(some), -1)
+        return sums
 
     def of_sums(total: Array) -> Array:
         cells = total.reshape(-1, size, size)
@@ -134,7 +175,7 @@ def krippendorff_alpha(
         squares, number = _squared_distances(each, values, level), each.sum(axis=1)
         seen = (cells * squares).sum(axis=(1, 2))
         by_chance = (each[:, :, None] * each[:, None, :] * squares).sum(axis=(1, 2)) / np.maximum(number - 1, 1)
-        return 1 - _over(seen, by_chance)
+        return 1 - share(seen, by_chance)
 
     def point() -> float:
         from krippendorff import alpha
@@ -142,7 +183,41 @@ def krippendorff_alpha(
         domain = values if level == "interval" else np.arange(size)
         return float(alpha(value_counts=counts, value_domain=domain, level_of_measurement=level))
 
-    return _outcome(sums, of_sums, clusters, resamples, seed, point)
+    return estimate_of_sums(
+        sums_of, of_sums, kept.clusters, weights=kept.weights, resamples=resamples, seed=seed, point=point
+    )
+
+
+def alpha_of_numbers(
+    rows: Sequence[Sequence[float]],
+    clusters: Clusters,
+    weights: Sequence[float] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Outcome:
+    """Krippendorff's alpha at the interval level of two or more numbers per unit, whatever numbers they are.
+
+    As `krippendorff_alpha`, from sums that do not grow with the number of different values: of m numbers of a unit, the
+    squared distances of its pairs sum up to 2 m sum(x squared) - 2 sum(x) squared. Raises ValueError for fewer than two
+    in a unit.
+    """
+    if any(len(row) < 2 for row in rows):
+        raise ValueError("every unit needs two numbers or more")
+    every = [x for row in rows for x in row]
+    centre, scale = (float(np.mean(every)), float(np.std(every)) or 1.0) if every else (0.0, 1.0)
+    scaled = [(np.array(row, dtype=np.float64) - centre) / scale for row in rows]
+    own = np.array([(len(x), x.sum(), (x * x).sum()) for x in scaled], dtype=np.float64).reshape(len(rows), 3)
+    apart = 2 * (own[:, 0] * own[:, 2] - own[:, 1] ** 2) / np.maximum(own[:, 0] - 1, 1)
+    sums = np.column_stack([apart, own])
+
+    def of_sums(total: Array) -> Array:
+        seen, number, plain, squared = total.T
+        by_chance = 2 * (number * squared - plain**2) / np.maximum(number - 1, 1)
+        return 1 - share(seen, np.where(by_chance > 1e-9, by_chance, 0))
+
+    w = None if weights is None or not len(rows) else np.asarray(weights, dtype=np.float64) / np.mean(weights)
+    return estimate_of_sums(lambda some: sums[some], of_sums, clusters, weights=w, resamples=resamples, seed=seed)
 
 
 def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES, seed: int = 0) -> Outcome:
@@ -152,8 +227,8 @@ def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = R
     share of category k and T the sum of all weights, K for AC1. With the sum of pi_k squared instead it would be
     Scott's pi, which is sometimes published under this name. Stays high where nearly all units are in one category.
     """
-    counts, clusters = _counts(given, at_least=1)
-    size = len(given.categories)
+    kept, size = _rated(given, at_least=1), len(given.categories)
+    counts = _counts(kept)
     alike = _agreement_weights(size, weights)
     several = (counts.sum(axis=1) > 1).astype(np.float64)
     agreed = np.where(several > 0, _agreement_per_unit(counts, alike), 0.0)
@@ -161,54 +236,44 @@ def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = R
     sums = np.column_stack([agreed, several, np.ones(len(counts)), shares])
 
     def of_sums(total: Array) -> Array:
-        seen = _over(total[:, 0], total[:, 1])
+        seen = share(total[:, 0], total[:, 1])
         each = total[:, 3:] / np.maximum(total[:, 2:3], 1e-9)
         by_chance = alike.sum() / (size * (size - 1)) * (each * (1 - each)).sum(axis=1)
-        return _over(seen - by_chance, 1 - by_chance)
+        return share(seen - by_chance, 1 - by_chance)
 
-    return _outcome(sums, of_sums, clusters, resamples, seed)
-
-
-def _outcome(
-    sums: Array,
-    of_sums: Callable[[Array], Array],
-    clusters: Sequence[Hashable],
-    resamples: int,
-    seed: int,
-    point: Callable[[], float] | None = None,
-) -> Outcome:
-    """The coefficient with its interval. `estimate` wants a truth and a score per row; here the row's sums are both."""
-    if not len(sums):
-        return NotComputable("no unit with ratings by two", 0)
-    if np.isnan(of_sums(sums.sum(axis=0, keepdims=True))[0]):
-        return NotComputable("only one category was used, so there is no chance to correct for", len(sums))
-    measure = Measure(
-        lambda _truth, _score: point() if point else float(of_sums(sums.sum(axis=0, keepdims=True))[0]),
-        lambda _truth, _score, drawn: of_sums(drawn @ sums),
+    return estimate_of_sums(
+        lambda rows: sums[rows], of_sums, kept.clusters, weights=kept.weights, resamples=resamples, seed=seed
     )
-    numbers = np.arange(len(sums), dtype=np.float64)
-    return estimate(measure, numbers, numbers, clusters, resamples=resamples, seed=seed)
 
 
-def _pairs(given: Ratings) -> tuple[Array, tuple[Hashable, ...]]:
+def _pairs(given: Ratings) -> Ratings:
+    """The units that both of two raters rated."""
     if len(given.places) and given.places.shape[1] != 2:
         raise ValueError(f"two raters are needed, these are {given.places.shape[1]}")
-    if not len(given.places):
-        return np.empty((0, 2)), ()
-    both = np.flatnonzero(~np.isnan(given.places).any(axis=1))
-    return given.places[both], tuple(given.clusters[unit] for unit in both)
+    return _rated(given, at_least=2) if len(given.places) else replace(given, places=np.empty((0, 2)))
 
 
-def _counts(given: Ratings, at_least: int) -> tuple[Array, tuple[Hashable, ...]]:
-    """How many raters said each category, per unit with at least so many ratings."""
-    counts = (given.places[:, :, None] == np.arange(len(given.categories))).sum(axis=1).astype(np.float64)
-    kept = np.flatnonzero(counts.sum(axis=1) >= at_least)
-    return counts[kept], tuple(given.clusters[unit] for unit in kept)
+def _rated(given: Ratings, at_least: int) -> Ratings:
+    """The units with at least so many ratings."""
+    enough = (~np.isnan(given.places)).sum(axis=1) >= at_least
+    if enough.all():
+        return given
+    kept = np.flatnonzero(enough)
+    weights = None if given.weights is None else given.weights[kept]
+    clusters = given.clusters
+    own = clusters[kept] if isinstance(clusters, np.ndarray) else tuple(clusters[unit] for unit in kept)
+    return Ratings(given.categories, given.places[kept], own, weights)
 
 
-def _one_hot_pairs(pairs: Array, size: int) -> Array:
-    cells = np.zeros((len(pairs), size * size))
-    cells[np.arange(len(pairs)), (pairs[:, 0] * size + pairs[:, 1]).astype(np.intp)] = 1
+def _counts(given: Ratings) -> Array:
+    """How many raters said each category, per unit."""
+    counts: Array = (given.places[:, :, None] == np.arange(len(given.categories))).sum(axis=1).astype(np.float64)
+    return counts
+
+
+def _one_hot(places: NDArray[np.intp], size: int) -> Array:
+    cells = np.zeros((len(places), size))
+    cells[np.arange(len(places)), places] = 1
     return cells
 
 
@@ -234,9 +299,3 @@ def _squared_distances(each: Array, values: Array, level: Level) -> Array:
     middles = np.cumsum(each, axis=1) - each / 2 if level == "ordinal" else np.broadcast_to(values, each.shape)
     squares: Array = (middles[:, :, None] - middles[:, None, :]) ** 2
     return squares
-
-
-def _over(parts: Array, wholes: Array) -> Array:
-    """NaN where the whole is nothing."""
-    shares: Array = np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=np.abs(wholes) > 1e-12)
-    return shares

@@ -1,0 +1,1 @@
+"""How well the judge agrees with people, and people with each other; what people do with its answers."""

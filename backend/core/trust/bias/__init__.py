@@ -1,0 +1,1 @@
+"""Whether the judge treats groups, lengths, families or places differently."""

@@ -1,0 +1,1 @@
+"""How various the samples are."""

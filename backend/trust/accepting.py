@@ -1,0 +1,201 @@
+"""Turns predictions above a certified threshold into annotations, and goes on watching whether the promise is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from backend.audit_slice import hide
+from backend.authorship import ACCEPTED
+from backend.core.audit import CONTINUING, blind_prediction, fraction, is_blind
+from backend.core.trust.acceptance.bad_accepted import BadAccepted
+from backend.core.trust.acceptance.blind import is_wrong, population_of
+from backend.core.trust.acceptance.issued import Issued, issued_from_json
+from backend.core.trust.acceptance.watch import Watch, watch
+from backend.core.trust.confidence.calibration import Calibration
+from backend.core.trust.labels import LabelledTask
+from backend.errors import TrustError
+from backend.store import Store
+from backend.studio import Studio
+from backend.trust.calibrating import calibration_of, confidence_of
+from backend.trust.certifying import KINDS, STOPPED
+from backend.trust.reading import Reading
+
+Json = Mapping[str, Any]
+Progress = Callable[[int, int], None]
+
+AGAIN_SHARE = 0.03
+"""Of the accepted, how many people look at again."""
+SERVICE_ACCOUNT = "vlm-judge@label-studio.invalid"
+"""E-mail address of the account that accepted tasks are annotated by; a name that can receive no mail."""
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What may be accepted now."""
+
+    issued: Issued
+    certified_at: datetime
+    accept: tuple[int, ...]
+    """Tasks that become annotated by the judge."""
+    again: tuple[int, ...]
+    """Tasks above the threshold that go to people all the same, blind, from now on."""
+    before: int
+    """Tasks that were accepted earlier."""
+    by_people: int
+    """Tasks above the threshold that people have labelled, or that are in the slice and theirs to label."""
+    below: int
+    """Tasks that the judge has answered and that need a person."""
+    audit: Watch | None
+    """How the continuing audit stands; None where the promise is about all tasks, of which it says nothing."""
+    open_again: int
+    """Tasks of the continuing audit that nobody has looked at yet."""
+
+
+def acceptance(reading: Reading, store: Store) -> Acceptance:
+    """What the certificate that is there allows.
+
+    Raises TrustError where there is none, where it does not hold for the judge or the tasks as they are now, and where
+    the continuing audit says that its promise is broken, which is put into the store and stays so.
+    """
+    issued, certified_at = issued_of(reading, store)
+    if void := issued.binding.void_because(reading.binding):
+        raise TrustError(f"the certificate of {certified_at:%Y-%m-%d %H:%M} UTC does not hold any more: {void}")
+    calibration = calibration_of(reading, store)
+    above = {task.task: task for task in _above(reading, issued, calibration)}
+    audit = _audit(reading, issued, above)
+    if audit is not None and audit.alarm_at is not None:
+        store.statements.put(reading.project.uid, reading.binding.fingerprint, STOPPED, _alarm(audit))
+        raise TrustError(_alarm(audit))
+    free = [task for task in above.values() if task.task in reading.open and task.drawn_with is None]
+    free = [task for task in free if task.task not in reading.again]
+    again = tuple(task.task for task in free if _comes_again(reading, task.task))
+    answered = [task for task in reading.labelled.tasks if task.judge is not None]
+    return Acceptance(
+        issued=issued,
+        certified_at=certified_at,
+        accept=tuple(task.task for task in free if task.task not in set(again)),
+        again=again,
+        before=len(reading.accepted),
+        by_people=len(above.keys() - {task.task for task in free} - reading.accepted.keys() - reading.again),
+        below=len(answered) - len(above),
+        audit=audit,
+        open_again=sum(not above[task].said for task in reading.again if task in above),
+    )
+
+
+def accept(
+    studio: Studio, store: Store, reading: Reading, found: Acceptance, progress: Progress = lambda done, total: None
+) -> int:
+    """Carry it out; how many tasks were annotated. Can be broken off and begun again. Raises StudioError, StoreError.
+
+    What people look at again is made blind first, so that nothing is accepted that is not watched.
+    """
+    fingerprint, total = reading.binding.fingerprint, len(found.again) + len(found.accept)
+    done = 0
+    for task, made in _predictions(studio, reading, found.again):
+        place = fraction(reading.plan.key + CONTINUING, task) / AGAIN_SHARE
+        hide(studio, store, reading.plan, task, made, blind_prediction(place, fingerprint))
+        progress(done := done + 1, total)
+    account = studio.service_account(SERVICE_ACCOUNT, "VLM judge") if found.accept else None
+    for task, made in _predictions(studio, reading, found.accept):
+        studio.annotate(task, _annotation(made, found.issued.id, account))
+        progress(done := done + 1, total)
+    return done - len(found.again)
+
+
+def take_back(studio: Studio, reading: Reading, progress: Progress = lambda done, total: None) -> int:
+    """Delete every annotation that the judge was given without a person, and that nobody has worked on; how many."""
+    numbers = [number for each in reading.accepted.values() for number in each]
+    for done, number in enumerate(numbers, 1):
+        studio.delete_annotation(number)
+        progress(done, len(numbers))
+    return len(numbers)
+
+
+def issued_of(reading: Reading, store: Store) -> tuple[Issued, datetime]:
+    """The certificate that counts. Raises TrustError."""
+    found = store.statements.last(reading.project.uid, reading.binding.fingerprint, *KINDS)
+    if found is None:
+        raise TrustError(
+            f"nothing is certified of the judge {reading.binding.fingerprint} in project {reading.project.id}; run "
+            f"`vlm-judge certify --project {reading.project.id}`, with the store in which that is to be found"
+        )
+    if found.kind == STOPPED:
+        raise TrustError(f"{found.body} Acceptance was stopped on {found.created_at:%Y-%m-%d %H:%M} UTC.")
+    try:
+        return issued_from_json(found.body), found.created_at
+    except ValueError as exc:
+        raise TrustError(f"the certificate in {store.shown} cannot be used: {exc}") from exc
+
+
+def audit_of(reading: Reading, store: Store, issued: Issued) -> Watch | None:
+    """How the continuing audit of a certificate stands; None where its promise is about all tasks."""
+    return _audit(
+        reading, issued, {task.task: task for task in _above(reading, issued, calibration_of(reading, store))}
+    )
+
+
+def _above(reading: Reading, issued: Issued, calibration: Calibration | None) -> Iterator[LabelledTask]:
+    """The tasks that may be accepted, whoever has labelled them; none whose confidence was learned from its label."""
+    fitted_on = set(calibration.tasks if calibration else ())
+    for task in population_of(reading.labelled.tasks, reading.labelled.config):
+        threshold = issued.threshold(task.data)
+        if task.judge is None or threshold is None or task.task in fitted_on:
+            continue
+        if confidence_of(task.judge, reading.labelled.kind, calibration) >= threshold:
+            yield task
+
+
+def _audit(reading: Reading, issued: Issued, above: Mapping[int, LabelledTask]) -> Watch | None:
+    """The continuing audit, in the order in which people came to its tasks."""
+    promises = [found.promise for found in issued.certificates.values() if not isinstance(found, BadAccepted)]
+    if not promises:
+        return None
+    checked = [above[task] for task in reading.again if task in above and above[task].said]
+    checked.sort(key=lambda task: (max(_moment(one.at) for one in task.said), task.task))
+    unseen = [tuple(one for one in task.said if not one.saw_prediction) for task in checked]
+    wrong = [is_wrong(task, said, reading.labelled.config) for task, said in zip(checked, unseen, strict=True)]
+    return watch(wrong, promises[0].max_error, promises[0].confidence)
+
+
+def _alarm(audit: Watch) -> str:
+    return (
+        f"The promise is broken: of {audit.checked} accepted tasks that people looked at again the judge is wrong on "
+        f"{audit.errors}, so that more than the promised {audit.promise:.1%} are wrong (at least "
+        f"{audit.lower_bound:.1%}). Nothing more is accepted; `vlm-judge accept --take-back` gives the accepted tasks "
+        "back to people. This judge cannot be certified here again: change it (model, rubric, prompt), or make a "
+        "project of the tasks that it is still good at, with a blind slice of its own."
+    )
+
+
+def _comes_again(reading: Reading, task: int) -> bool:
+    return fraction(reading.plan.key + CONTINUING, task) < AGAIN_SHARE
+
+
+def _moment(at: datetime | None) -> datetime:
+    return at or datetime.min.replace(tzinfo=UTC)
+
+
+def _predictions(studio: Studio, reading: Reading, tasks: Iterable[int]) -> Iterator[tuple[int, Json]]:
+    """The shown predictions of these tasks; tasks that somebody has annotated meanwhile are passed over."""
+    numbers = sorted(tasks)
+    for at in range(0, len(numbers), _AT_ONCE):
+        chosen = numbers[at : at + _AT_ONCE]
+        some: Json = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chosen}
+        for page in studio.annotated_tasks(reading.project.id, _AT_ONCE, filters=(some,)):
+            for task in page:
+                made = [one for one in task["predictions"] if one["model_version"] == reading.binding.fingerprint]
+                shown = [one for one in made if not is_blind(one.get("result") or ())]
+                if shown and not task.get("annotations"):
+                    yield task["id"], shown[-1]
+
+
+def _annotation(made: Json, certificate: str, account: int | None) -> dict[str, Any]:
+    """The prediction as an annotation that says in every region by which certificate it was taken."""
+    result = [{**region, "meta": {**(region.get("meta") or {}), ACCEPTED: certificate}} for region in made["result"]]
+    by = {} if account is None else {"completed_by": account}
+    return {"result": result, "parent_prediction": made["id"], "was_cancelled": False, **by}

@@ -1,0 +1,190 @@
+"""Groups that are treated differently, the judge's own biases, and how various the samples are."""
+
+from __future__ import annotations
+
+from backend.core.trust.bias.groups import FieldGroups, GroupStats
+from backend.core.trust.diversity.variety import Diversity, TextDiversity
+from backend.report.page import Axis, Block, IntervalRow, Intervals, Notice, Paragraph, Section, Table
+from backend.trust.report.facts import Report
+from backend.trust.report.words import columns, counted, number_cell, of_share, percent, share_cell
+
+_MOST_FIELDS = 8
+_MOST_GROUPS = 12
+_MOST_ROWS = 10
+
+
+def group_section(report: Report) -> Section:
+    """Acceptance and error by every metadata field."""
+    found = report.groups
+    if not found.fields:
+        return Section("groups", "Groups", "The tasks' data have no field that makes groups.")
+    blocks: list[Block] = [Notice("warning", "Groups differ", warning) for warning in found.warnings]
+    if not found.warnings:
+        blocks.append(
+            Notice("good", "No difference between groups", f"{counted(found.tests, 'comparison')} made, none notable.")
+        )
+    for field in found.fields[:_MOST_FIELDS]:
+        blocks.append(_of_field(field))
+    fields = ", ".join(f"`{field.field}`" for field in found.fields)
+    looked = f"Looked at: {fields}."
+    if found.left_out:
+        looked += " Not: " + "; ".join(f"`{one.field}` ({one.reason})" for one in found.left_out[:_MOST_ROWS]) + "."
+    blocks.append(Paragraph(looked))
+    lead = (
+        "Acceptance may differ because the texts do; error, on blind labels, is the judge's own. All comparisons "
+        "together raise a false warning in at most 5 % of projects."
+    )
+    return Section("groups", "Groups", lead, tuple(blocks))
+
+
+def own_biases_section(report: Report) -> Section:
+    """Length, the judge's own family, the place of a text, and what the image matters."""
+    found = report.biases
+    blocks: list[Block] = [Notice("warning", "Bias", warning) for warning in found.warnings]
+    blocks.append(_bias_table(report))
+    quarters = next((one.quarters for one in found.length if one.quarters and one.unit == "characters"), ())
+    if quarters:
+        blocks.append(_bars("Accepted, from the shortest texts to the longest", quarters))
+    lead = f"{counted(found.tests, 'test')}, made good for their number." if found.tests else ""
+    return Section("biases", "Biases of the judge", lead, tuple(blocks))
+
+
+def diversity_section(report: Report) -> Section:
+    """How various texts, images, requests and groups are."""
+    found = report.diversity
+    blocks: list[Block] = [Notice("warning", "Little variety", warning) for warning in found.warnings]
+    if found.texts is not None:
+        blocks.append(_texts(found.texts))
+    blocks.append(_images(found))
+    if found.requested is not None:
+        blocks.append(_requested(found))
+    fields = [*([found.languages] if found.languages else []), *found.fields]
+    if fields:
+        rows = tuple(
+            (
+                f"`{one.field}`",
+                f"{len(one.counts):,}",
+                f"{one.effective_groups:.1f}",
+                ", ".join(f"{name} {number:,}" for name, number in one.counts[:3]),
+                ", ".join(one.rare[:5]) or "none",
+                f"{one.not_given:,}",
+            )
+            for one in fields
+        )
+        shown = columns("Field", "#Groups", "#Effective", "Largest", "Under 1 %", "#Without")
+        note = "Effective: as many groups of equal size would be as various (exp of Shannon's entropy)."
+        blocks.append(Table(shown, rows, "Spread over metadata fields", note))
+    return Section("diversity", "Diversity of the samples", "", tuple(blocks))
+
+
+def _of_field(field: FieldGroups) -> Block:
+    title = f"By `{field.field}`" + (", cut at its quartiles" if field.quarters else "")
+    return _bars(title, field.groups[:_MOST_GROUPS])
+
+
+def _bars(title: str, groups: tuple[GroupStats, ...]) -> Intervals:
+    return Intervals(
+        title,
+        Axis("share of tasks", low=0, high=1),
+        tuple(
+            IntervalRow(
+                f"{group.name or '(none)'} ({group.tasks:,})", (of_share(group.accepted), of_share(group.error))
+            )
+            for group in groups
+        ),
+        ("accepted by the judge", "judge wrong, on blind labels"),
+        counted="tasks",
+    )
+
+
+def _bias_table(report: Report) -> Table:
+    found = report.biases
+    rows: list[tuple[str, str, str]] = []
+    for one in found.length:
+        rows.append(
+            (
+                f"length in {one.unit}",
+                number_cell(one.given_people),
+                "correlation with acceptance among texts that people answer alike; 0 is no bias",
+            )
+        )
+    family = found.family
+    rows.append(
+        (
+            f"own family ({family.judge_model})",
+            share_cell(of_share(family.at_same_answer)),
+            family.refused or "how much more of its own family's texts it accepts, among those people answer alike",
+        )
+    )
+    if found.position is not None:
+        place = found.position
+        rows.append(("orders that disagree", share_cell(of_share(place.undecided)), "undecided preferences"))
+        rows.append(
+            (
+                "first of two",
+                share_cell(of_share(place.first)),
+                place.refused or f"of its preferences; by chance {percent(place.by_chance)}",
+            )
+        )
+    reliance = found.reliance
+    rows.append(
+        (
+            "same verdict without the image",
+            share_cell(of_share(reliance.independent)),
+            reliance.refused or f"of {counted(reliance.asked, 'task')} judged with and without it",
+        )
+    )
+    return Table(columns("Bias", "#Measured", "What it is"), tuple(rows), "Biases looked for")
+
+
+def _texts(texts: TextDiversity) -> Table:
+    repeats = texts.repeats
+    rows = (
+        ("texts", f"{texts.texts:,}"),
+        ("repeat an earlier one, exactly or nearly", f"{repeats.texts - repeats.kept:,} ({percent(repeats.repeated)})"),
+        ("repeat another of their own image", f"{repeats.on_one_image:,}"),
+        ("different words", f"{texts.vocabulary:,} of {texts.words:,} (distinct-1 {texts.distinct_1:.3f})"),
+        ("different pairs of words (distinct-2)", f"{texts.distinct_2:.3f}"),
+        ("effective number of openings", f"{texts.effective_openings:,.1f}"),
+        (f"commonest opening: “{texts.commonest_opening}”", percent(texts.commonest_opening_share)),
+        ("characters, median (5 to 95 %)", _quantiles(texts.characters.quantiles)),
+    )
+    return Table(columns("Texts", "#"), rows, "How various the texts are")
+
+
+def _quantiles(quantiles: tuple[int, ...]) -> str:
+    return f"{quantiles[3]:,} ({quantiles[1]:,} to {quantiles[5]:,})" if len(quantiles) == 7 else "–"
+
+
+def _images(found: Diversity) -> Paragraph:
+    images = found.images
+    said = (
+        f"{counted(images.images, 'image')} in {counted(images.tasks, 'task')}, at most {images.most_tasks:,} of one."
+    )
+    if images.compared:
+        said += f" Of {images.compared:,} that were looked at, {images.alike:,} look like an earlier one."
+    else:
+        said += " Whether some look alike was not looked at; `--images` does that."
+    return Paragraph(said)
+
+
+def _requested(found: Diversity) -> Block:
+    requested = found.requested
+    if requested is None:
+        return Paragraph("")
+    common = requested.features[:_MOST_ROWS]
+    rows = tuple(
+        (
+            one.text,
+            f"{one.tasks:,}",
+            share_cell(of_share(one.all_found)),
+            share_cell(of_share(one.people_all_found)),
+        )
+        for one in common
+    )
+    shown = columns("Requested", "#Tasks", "#All found, judge", "#All found, people blind")
+    note = (
+        f"{requested.distinct:,} different features in {counted(requested.tasks, 'task')}, {requested.once:,} of them "
+        f"once. Rarest: {', '.join(requested.rarest[:5])}."
+    )
+    return Table(shown, rows, "Features asked for most", note)
