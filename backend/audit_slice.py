@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
-from backend.core.audit import AuditPlan, group_of, is_blind
+from backend.core.audit import AuditPlan, attributes_of, blind_prediction, group_of, is_blind, read_plan, spelled
 from backend.core.label_config import parse_label_config
-from backend.errors import TrustError
+from backend.errors import LabelConfigError, StoreError, TrustError
 from backend.store import Store
 from backend.studio import Project, Studio
 
@@ -23,6 +26,8 @@ HAS_PREDICTIONS: Json = {
     "value": 0,
 }
 _NAMED = 5
+_KIND = "slice"
+"""Of the statement in the store that says how a project's slice is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,36 @@ def even_shares(sizes: Mapping[str, int], share: float) -> tuple[tuple[str, floa
     return tuple(sorted(shares.items()))
 
 
+def remembered(store: Store, uid: str) -> AuditPlan | None:
+    """The plan that the project of this number and creation time had when it was last seen. Raises StoreError."""
+    said = store.statements.last(uid, "", _KIND)
+    return read_plan(json.loads(said.body)) if said else None
+
+
+def must_have_its_slice(store: Store, uid: str, plan: AuditPlan | None) -> None:
+    """Raise LabelConfigError when a project's label config says no slice, or another, where it had one.
+
+    Whoever edits it in Label Studio can paste over it, and the next predictions would show what is kept blind. What the
+    store cannot tell is taken as said.
+    """
+    before = None
+    with suppress(StoreError):
+        before = remembered(store, uid)
+    if before and (plan is None or plan.key != before.key):
+        raise LabelConfigError(
+            f"the label config has lost the blind slice of project {uid.partition('.')[0]}, and judging would show "
+            f"what people must not see; put this back into its outermost tag:{spelled(before)}"
+        )
+
+
+def hold_to(store: Store, uid: str, plan: AuditPlan | None) -> None:
+    """The same for a label config that Label Studio itself has told; and remember what it says."""
+    must_have_its_slice(store, uid, plan)
+    with suppress(StoreError):
+        if plan and plan != remembered(store, uid):
+            store.statements.put(uid, "", _KIND, json.dumps(attributes_of(plan)))
+
+
 def must_be_unseen(studio: Studio, project: Project, plan: AuditPlan) -> None:
     """Raise TrustError when people have labelled tasks of the slice with the judge's answer before them.
 
@@ -113,23 +148,24 @@ def settle(studio: Studio, store: Store, project: Project, plan: AuditPlan) -> S
         for made in task["predictions"]:
             blind = is_blind(made.get("result") or ())
             if _is_drawn(plan, task) and not blind:
-                hide(studio, store, plan, task["id"], made, plan.blind(task["id"], task["data"], made["model_version"]))
+                version = made.get("model_version") or ""
+                hide(studio, store, plan, task["id"], made, plan.blind(task["id"], task["data"], version))
                 settled["blinded"] += 1
-            elif blind and not _is_drawn(plan, task):
+            elif blind and not _is_drawn(plan, task) and not _comes_again(plan, task["id"], made):
                 settled[_show(studio, store, plan, task["id"], made)] += 1
     return Settled(**settled)
 
 
 def hide(studio: Studio, store: Store, plan: AuditPlan, task: int, made: Json, blind: Json) -> None:
     """Keep a prediction that is in Label Studio in the store, and put the blind one in its place."""
-    kept = {name: made.get(name) for name in ("result", "score", "model_version")}
+    kept = {"result": made["result"], "score": made.get("score"), "model_version": made.get("model_version") or ""}
     store.withheld.put(plan.key, {task: kept})
     studio.change_prediction(made["id"], blind)
 
 
 def _show(studio: Studio, store: Store, plan: AuditPlan, task: int, made: Json) -> str:
     kept = store.withheld.get(plan.key, (task,)).get(task, ())
-    own = next((each for each in kept if each["model_version"] == made["model_version"]), None)
+    own = next((each for each in kept if each["model_version"] == (made.get("model_version") or "")), None)
     if own is None:
         studio.delete_prediction(made["id"])
         return "deleted"
@@ -144,6 +180,12 @@ def _predicted(studio: Studio, project: Project) -> Iterator[Json]:
 
 def _is_drawn(plan: AuditPlan, task: Json) -> bool:
     return plan.drawn_with(task["id"], task["data"]) is not None
+
+
+def _comes_again(plan: AuditPlan, task: int, made: Json) -> bool:
+    """Whether it was made blind for people to look again at what was accepted, and not by a slice that was larger."""
+    place = plan.place_again(task)
+    return place is not None and isclose(made.get("score") or 0.0, blind_prediction(place, "")["score"], rel_tol=1e-9)
 
 
 def _was_shown(task: Json) -> bool:

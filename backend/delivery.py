@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from backend.audit_slice import hold_to
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
@@ -302,7 +303,9 @@ class Delivery:
         try:
             project = studio.project(int(_number(uid)))
             if project.uid == uid:
-                return project, self._service.judging(parse_label_config(project.label_config))
+                config = parse_label_config(project.label_config)
+                hold_to(self._service.store, uid, config.audit)
+                return project, self._service.judging(config)
             reason = f"at {studio.url} that number is another project's; does LABEL_STUDIO_URL name the right server?"
         except LabelConfigError as exc:
             reason = str(exc)

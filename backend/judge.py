@@ -6,17 +6,17 @@ run that is killed anywhere goes on from there when it is started again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from backend.ahead import read_ahead
+from backend.audit_slice import hold_to
 from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
-from backend.errors import EngineError, StoreError, StudioAway
+from backend.errors import EngineError, StudioAway
 from backend.outcomes import Deadline, judge_tasks
 from backend.patience import Patience, Stop, Stopped
 from backend.service import Failure, JudgeService
@@ -32,8 +32,6 @@ cheap; a small one first lets the judge begin."""
 PAGES_AHEAD = 1
 """Label Studio prepares the next page while the last one is judged; more would only cost memory."""
 PATIENCE_S = 600.0
-ALONE_S = 60.0
-"""How long to wait for another process that writes to the same project."""
 RETRY_PAUSES_S = (1.0, 4.0, 16.0)
 """Before what may be judged when asked again is asked again, at the end of a pass."""
 IN_A_ROW = 32
@@ -326,11 +324,12 @@ def judge_project(
     """
     options, told = options or RunOptions(), told or Told()
     patience = Patience(options.patience_s, told.said, stop or Stop())
-    project = patience.ask(lambda: studio.project(project_id))
-    judging = service.judging(parse_label_config(project.label_config))
-    writes = WriteBack(studio, service.store, project, judging.fingerprint, judging.audit_key)
     with ExitStack() as stack:
-        stack.enter_context(_alone(service, project, told))
+        uid = patience.ask(lambda: studio.project(project_id)).uid
+        stack.enter_context(service.store.held(uid, told.said))
+        project = patience.ask(lambda: studio.project(project_id))  # its slice may have been drawn while we waited
+        judging = _judging(service, project)
+        writes = WriteBack(studio, service.store, project, judging.fingerprint, judging.audit_key)
         worker = stack.enter_context(running_worker(service, options.batch_size))
         run = stack.enter_context(_Run(studio, service, worker, project, judging, options, told, patience, writes))
         interrupted = False
@@ -349,16 +348,28 @@ def judge_project(
 def preview_project(
     studio: Studio, service: JudgeService, project_id: int, count: int, options: RunOptions
 ) -> tuple[Preview, ...]:
-    """The verdicts of the first tasks that are not judged yet; nothing is written to Label Studio. Raises as above."""
+    """The verdicts of the first tasks that are not judged yet; nothing is written to Label Studio. Raises as above.
+
+    Tasks of the blind slice are passed over: who sees the preview may be who labels them.
+    """
     project = studio.project(project_id)
-    judging = service.judging(parse_label_config(project.label_config))
+    judging = _judging(service, project)
     filters = (*options.filters, not_judged_by(judging.fingerprint))
     pages = studio.pages(project_id, min(count, PAGE_SIZE), filters, fields="data")
-    tasks = {task.id: task for task in islice((task for page in pages for task in page), count)}
+    plan = judging.config.audit
+    shown = (task for page in pages for task in page if plan is None or plan.drawn_with(task.id, task.data) is None)
+    tasks = {task.id: task for task in islice(shown, count)}
     bodies = [{"id": task.id, "data": task.data} for task in tasks.values()]
     with running_worker(service, options.batch_size) as worker:
         results = {int(each.task["id"]): each.result for each in judge_tasks(service, worker, bodies, judging)}
     return tuple(Preview(task, result) for task in tasks.values() if (result := results[task.id]) is not None)
+
+
+def _judging(service: JudgeService, project: Project) -> Judging:
+    """How the project is judged. Raises LabelConfigError."""
+    config = parse_label_config(project.label_config)
+    hold_to(service.store, project.uid, config.audit)
+    return service.judging(config)
 
 
 @contextmanager
@@ -373,20 +384,3 @@ def running_worker(service: JudgeService, batch_size: int | None, vitals: VitalS
         yield worker
     finally:
         worker.stop()
-
-
-@contextmanager
-def _alone(service: JudgeService, project: Project, told: Told) -> Iterator[None]:
-    """Hold the project, after waiting a while for whoever holds it. Raises StoreError when they do not let go."""
-    until_s = time.monotonic() + ALONE_S
-    with ExitStack() as stack:
-        while not stack.enter_context(service.store.alone(project.uid)):
-            stack.pop_all().close()
-            if time.monotonic() > until_s:
-                raise StoreError(
-                    f"another process that shares the store {service.store.shown} writes to project {project.id}; "
-                    "wait until it is done, or stop it"
-                )
-            told.said(f"another process writes to project {project.id}; waiting for it")
-            time.sleep(2)
-        yield

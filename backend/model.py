@@ -70,8 +70,10 @@ JUDGE = SharedJudge()
 class VlmJudge(LabelStudioMLBase):  # type: ignore[misc]
     """Answers `/predict` as our own server does; it learns nothing from annotations.
 
-    With 1.0.9 one model serves all projects, `/setup` answers `INITIAL`, and Label Studio therefore asks anew for what
-    is judged already; the entries carry the fingerprint all the same. 2.x answers `/setup` with the fingerprint.
+    With 1.0.9 one model serves all projects, that of the last `/setup`, so that a request is answered by the label
+    config that it brings along, which alone says what must not be shown. `/setup` answers `INITIAL`, and Label Studio
+    therefore asks anew for what is judged already; the entries carry the fingerprint all the same. 2.x answers
+    `/setup` with the fingerprint.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -91,19 +93,29 @@ class VlmJudge(LabelStudioMLBase):  # type: ignore[misc]
         Raises LabelConfigError when the project's label config has not come yet.
         """
         settings, service = JUDGE.made()
-        deadline = Deadline(settings.predict_deadline_s)
-        entries = predict_tasks(service, JUDGE.worker(), tasks, self._config(), deadline)
+        deadline, config = Deadline(settings.predict_deadline_s), self._config(_label_config_of_the_request())
+        entries = predict_tasks(service, JUDGE.worker(), tasks, config, deadline)
         if ModelResponse is None:
             return entries
-        return ModelResponse(model_version=self._judging().fingerprint, predictions=entries)
+        return ModelResponse(model_version=service.judging(config).fingerprint, predictions=entries)
 
     def fit(self, *args: object, **kwargs: object) -> None:
         """Nothing is trained, so that 1.0.9 does not take a webhook for a new version of the model."""
 
-    def _config(self) -> LabelConfig:
-        if not self.label_config:
+    def _config(self, came: str = "") -> LabelConfig:
+        xml = came or self.label_config
+        if not xml:
             raise LabelConfigError("the project's label config has not come; connect the backend in Label Studio first")
-        return parse_label_config(self.label_config)
+        return parse_label_config(xml)
 
     def _judging(self) -> Judging:
         return JUDGE.made()[1].judging(self._config())
+
+
+def _label_config_of_the_request() -> str:
+    """What the request that is being answered says; empty where it says none, or no server runs this."""
+    from flask import has_request_context, request
+
+    body = request.get_json(silent=True) if has_request_context() else None
+    came = body.get("label_config") if isinstance(body, dict) else None
+    return came if isinstance(came, str) else ""

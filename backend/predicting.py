@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from backend.core.audit import number_of
 from backend.core.judging import Judging
 from backend.core.label_config import LabelConfig
 from backend.core.types import Verdict
@@ -112,12 +113,6 @@ def predict_tasks(
         len(tasks), len(ledger.given), len(ledger.late), len(ledger.failed), len(elsewhere),
     )  # fmt: skip
     return [entries.get(id(task), []) for task in tasks]
-
-
-def number_of(task: Mapping[str, Any]) -> int | None:
-    """The task's number in Label Studio; None where it has none."""
-    number = task.get("id")
-    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else None
 
 
 def _entry(service: JudgeService, judging: Judging, task: Mapping[str, Any], result: Verdict | Failure | None) -> Entry:

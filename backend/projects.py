@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backend.audit_slice import HAS_PREDICTIONS, Draw, must_be_unseen, planned, settle
+from backend.audit_slice import HAS_PREDICTIONS, Draw, hold_to, must_be_unseen, planned, remembered, settle
 from backend.core.audit import AuditPlan, with_plan
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.sample import role_of
@@ -49,6 +50,8 @@ class ProjectSpec:
     """A folder below the document root of a Label Studio on this machine, whose files tasks show."""
     audit: Draw | None = None
     """How to draw the blind slice; None leaves the one there is, or has none."""
+    filled: tuple[Json, ...] = ()
+    """Of the tasks that `fill` puts in, the data by which they are drawn."""
 
 
 def create_project(
@@ -58,11 +61,33 @@ def create_project(
 
     `fill` may put more tasks into it, before its tabs are made by the columns that it has then. `store` is where
     verdicts are kept that annotators must not see; it is needed to draw a blind slice. Raises TrustError when that
-    would not be blind.
+    would not be blind, and StoreError while another process judges a project whose slice changes, because that process
+    would go on showing what is drawn.
 
     Uncertainty sampling and the score column go by `model_version`. A new project takes any; an existing one only a
     version that it has predictions of, and keeps its own until `Studio.use_model_version` is called after judging.
     """
+    spec = replace(spec, title=spec.title.strip())  # as Label Studio does, so that it is found again
+    project = studio.find_project(spec.title)
+    before, plan = _plans(studio, spec, project, store)
+    with store.held(project.uid) if project and store and plan != before else nullcontext():
+        made = _with_settings(studio, spec, project, with_plan(spec.label_config, plan) if plan else spec.label_config)
+        if store:
+            hold_to(store, made.uid, plan)
+        if spec.local_files is not None:
+            studio.serve_local_files(made.id, str(spec.local_files), spec.local_files.name)
+        config = parse_label_config(made.label_config)
+        import_missing(studio, made.id, with_optional_keys(spec.tasks, config))
+        if fill is not None:
+            fill(made)
+        if plan and store and studio.count(made.id, (HAS_PREDICTIONS,)):
+            settle(studio, store, made, plan)
+    put_tabs(studio, made.id, config)
+    return studio.project(made.id)
+
+
+def _with_settings(studio: Studio, spec: ProjectSpec, project: Project | None, label_config: str) -> Project:
+    """The project with this label config, made or changed where it differs."""
     settings: dict[str, object] = {
         "description": spec.description,
         "show_collab_predictions": True,
@@ -70,43 +95,42 @@ def create_project(
         "show_skip_button": True,
         "enable_empty_annotation": False,
     }
-    project = studio.find_project(spec.title)
-    plan = _plan(studio, spec, project)
-    label_config = with_plan(spec.label_config, plan) if plan else spec.label_config
     if project is None:
         chosen = {"model_version": spec.model_version} if spec.model_version else {}
-        project = studio.create_project(spec.title, label_config, **settings, **chosen)
-    else:
-        differs = project.label_config.strip() != label_config.strip()
-        changed = {"label_config": label_config} if differs else {}
-        studio.update_project(project.id, **settings, **changed)
-        if spec.model_version:
-            studio.use_model_version(project.id, spec.model_version)
-    if spec.local_files is not None:
-        studio.serve_local_files(project.id, str(spec.local_files), spec.local_files.name)
-    config = parse_label_config(label_config)
-    import_missing(studio, project.id, with_optional_keys(spec.tasks, config))
-    if fill is not None:
-        fill(project)
-    if plan and store and studio.count(project.id, (HAS_PREDICTIONS,)):
-        settle(studio, store, project, plan)
-    put_tabs(studio, project.id, config)
-    return studio.project(project.id)
+        return studio.create_project(spec.title, label_config, **settings, **chosen)
+    differs = project.label_config.strip() != label_config.strip()
+    changed = studio.update_project(project.id, **settings, **({"label_config": label_config} if differs else {}))
+    if spec.model_version:
+        studio.use_model_version(project.id, spec.model_version)
+    return changed
 
 
-def _plan(studio: Studio, spec: ProjectSpec, project: Project | None) -> AuditPlan | None:
-    """The plan of the blind slice: the one asked for, else the one that the project or the label config has."""
-    own = parse_label_config(spec.label_config).audit
+def _plans(
+    studio: Studio, spec: ProjectSpec, project: Project | None, store: Store | None
+) -> tuple[AuditPlan | None, AuditPlan | None]:
+    """The plan that the label config has, and the one to come: the one asked for, else the one that there was.
+
+    Raises TrustError when its slice would not be blind.
+    """
+    config = parse_label_config(spec.label_config)
     before = parse_label_config(project.label_config).audit if project else None
+    lost = remembered(store, project.uid) if project and store and before is None else None
     if spec.audit is None:
-        return before or own
-    data = [task["data"] for task in spec.tasks]
-    if project and spec.audit.by:
-        data += [task.data for page in studio.pages(project.id, fields="data") for task in page]
-    plan = planned(spec.audit, data, before)
-    if project and plan != before:
+        plan = before or lost or config.audit
+    else:
+        data = _data_of(studio, spec, project, config) if spec.audit.by else ()
+        plan = planned(spec.audit, data, before or lost)
+    if project and plan and plan not in (before, lost):
         must_be_unseen(studio, project, plan)
-    return plan
+    return before, plan
+
+
+def _data_of(studio: Studio, spec: ProjectSpec, project: Project | None, config: LabelConfig) -> tuple[Json, ...]:
+    """The data of all tasks that there will be."""
+    there = [task.data for page in studio.pages(project.id, fields="data") for task in page] if project else []
+    known = {_data_key(each) for each in there}
+    new = (task["data"] for task in with_optional_keys(spec.tasks, config))
+    return (*there, *(each for each in new if _data_key(each) not in known), *spec.filled)
 
 
 def read_tasks(path: Path) -> tuple[Json, ...]:

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from backend.admission import Busy
-from backend.core.label_config import parse_label_config
+from backend.audit_slice import must_have_its_slice
+from backend.core.label_config import LabelConfig, parse_label_config
 from backend.doors import lock, shown_path
 from backend.errors import LabelConfigError, StoreError, VlmJudgeError
 from backend.metrics import exposition
@@ -47,7 +48,7 @@ def _serve_protocol(app: Flask, running: Running) -> None:
     @app.post("/setup")
     def setup() -> Any:
         body = read(SetupRequest, _content(request))
-        judging = running.service.judging(parse_label_config(body.label_config))
+        judging = running.service.judging(_config(running, body))
         running.saw(_name(body.project), judging)
         for entry in judging.form.unfilled:
             log.info("the judge leaves `%s` empty: %s", entry.control, entry.reason)
@@ -72,7 +73,7 @@ def _serve_protocol(app: Flask, running: Running) -> None:
 
 
 def _predict(running: Running, body: PredictRequest) -> list[Any]:
-    config = parse_label_config(body.label_config)
+    config = _config(running, body)
     running.saw(_name(body.project), running.service.judging(config))
     deadline = Deadline(running.settings.predict_deadline_s, running.draining)
     project = _name(body.project)
@@ -89,6 +90,13 @@ def _predict(running: Running, body: PredictRequest) -> list[Any]:
         project=project,
     )
     return [entry or {"result": [], "score": None} for entry in entries] if interactive else entries
+
+
+def _config(running: Running, body: SetupRequest | PredictRequest) -> LabelConfig:
+    """The label config that came. Raises LabelConfigError, also when the project's blind slice has got lost in it."""
+    config = parse_label_config(body.label_config)
+    must_have_its_slice(running.service.store, _name(body.project), config.audit)
+    return config
 
 
 def _serve_pages(app: Flask, running: Running) -> None:

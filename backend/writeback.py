@@ -102,7 +102,7 @@ class WriteBack:
         self.waiting[task] = {"task": task, **prediction}
         if withheld is not None:
             self.withheld[task] = withheld
-        self.waiting_bytes += len(json.dumps(prediction["result"]))
+        self.waiting_bytes += len(json.dumps((withheld or prediction)["result"]))
 
     def write(self) -> Written:
         """Send what waits. Raises StudioError; what was not seen to be stored then waits still, and is in doubt.

@@ -40,12 +40,15 @@ class BatchSource:
         self.facts = BatchFacts(0, title, manifest.label_config, self._batch.count)
 
     def annotated_tasks(self, project_id: int) -> Iterator[tuple[Mapping[str, Any], ...]]:
-        """Pages of one task each, whose images are there until the next is asked for."""
+        """Pages of one task each, whose images are there until it is released."""
         for number, judged in enumerate(self._batch.rows(), 1):
             name = str(number)
             self.images.hold(Row(name, judged.row.data, judged.row.held))
             yield (_task(number, judged),)
-            self.images.drop(name)
+
+    def release(self, task: int) -> None:
+        """Let go of a task's images."""
+        self.images.drop(str(task))
 
 
 def _task(number: int, judged: JudgedRow) -> dict[str, Any]:

@@ -2,89 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
-from backend.core.deciding import VERDICT
+from backend.core.deciding import VERDICT, deciding_control
 from backend.core.label_config import Control, LabelConfig
-from backend.core.sides import says_preference
+from backend.core.sides import compares, says_preference
 from backend.core.types import Box, TextSpan, Value
-from exporters.consolidate import Record
+from exporters.features import Column, Kind, Picture, Pictures, features_of, row_of, stored_image
+from exporters.record import JudgeDetail, Record
 
-if TYPE_CHECKING:
-    from datasets import Features
-
-Kind = Literal[
-    "image", "images", "text", "texts", "stars", "count", "id", "real", "flag", "spans", "boxes", "page boxes", "paths"
+__all__ = [
+    "Column",
+    "Kind",
+    "Picture",
+    "Pictures",
+    "columns_of",
+    "features_of",
+    "input_columns",
+    "probs_of",
+    "provenance_columns",
+    "row_of",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image as it goes into the dataset: the original bytes, unchanged."""
-
-    data: bytes
-    name: str
-    """File name made of the content's hash; it tells nothing of where the image lay."""
-    sha256: str
-
-
-Pictures = Mapping[str, tuple[Picture | None, ...]]
-"""A record's images by their key in the task's data, one or all of a list; None for one that could not be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the dataset."""
-
-    name: str
-    kind: Kind
-    meaning: str
-    """One sentence for the dataset card."""
-    read: Callable[[Record, Pictures], Any]
 
 
 def columns_of(config: LabelConfig) -> tuple[Column, ...]:
     """The columns of a project, in order: images, texts, the outcome, people's and the judge's values, provenance."""
-    own = (*_outcome(), *(column for control in config.controls for column in _said(control, config)), *_provenance())
-    taken = {column.name for column in own}
+    fixed = (*_outcome(), *(_pair() if compares(config) else ()), *provenance_columns())
+    taken = {column.name for column in fixed}
+    said = []
+    for column in (column for control in config.controls for column in _said(control, config)):
+        name = column.name
+        while name in taken:
+            name = f"{name}_"
+        taken.add(name)
+        said.append(replace(column, name=name))
+    before = len(fixed) - len(provenance_columns())
+    return (*input_columns(config, taken), *fixed[:before], *said, *fixed[before:])
+
+
+def input_columns(config: LabelConfig, taken: Collection[str]) -> tuple[Column, ...]:
+    """What was judged: the images and then the texts, under names that are not taken."""
+    used = set(taken)
     listed = {item.key for item in config.images if item.several}
-    inputs = [column for key in _keys(config, "Image") for column in _image(key, taken, several=key in listed)]
-    taken |= {column.name for column in inputs}
-    inputs += [_input_text(key, taken) for key in _keys(config, "Text")]
-    return (*inputs, *own)
-
-
-def features_of(columns: tuple[Column, ...]) -> Features:
-    """The explicit Hugging Face features of the columns."""
-    from datasets import Features, Image, List, Value
-
-    number = Value("float64")
-    box = {"x": number, "y": number, "width": number, "height": number, "label": Value("string")}
-    kinds: dict[Kind, Any] = {
-        "image": Image(),
-        "images": List(Image()),
-        "text": Value("string"),
-        "texts": List(Value("string")),
-        "stars": Value("int8"),
-        "count": Value("int32"),
-        "id": Value("int64"),
-        "real": Value("float64"),
-        "flag": Value("bool"),
-        "spans": List(
-            {"start": Value("int32"), "end": Value("int32"), "text": Value("string"), "label": Value("string")}
-        ),
-        "boxes": List(box),
-        "page boxes": List({**box, "page": Value("int32")}),
-        "paths": List(List(Value("string"))),
-    }
-    return Features({column.name: kinds[column.kind] for column in columns})
-
-
-def row_of(columns: tuple[Column, ...], record: Record, pictures: Pictures) -> dict[str, Any]:
-    """The record as a row of plain values."""
-    return {column.name: column.read(record, pictures) for column in columns}
+    inputs = [column for key in _keys(config, "Image") for column in _image(key, used, several=key in listed)]
+    used |= {column.name for column in inputs}
+    return (*inputs, *(_input_text(key, used) for key in _keys(config, "Text")))
 
 
 def _keys(config: LabelConfig, tag: str) -> tuple[str, ...]:
@@ -92,16 +56,16 @@ def _keys(config: LabelConfig, tag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.key for item in objects if item.key))
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, taken: Collection[str]) -> str:
     """The name, or with `input_` before it when one of our own columns has it."""
     while name in taken:
         name = f"input_{name}"
     return name
 
 
-def _image(key: str, taken: set[str], *, several: bool) -> tuple[Column, Column]:
+def _image(key: str, taken: Collection[str], *, several: bool) -> tuple[Column, Column]:
     def images(record: Record, pictures: Pictures) -> Any:
-        found = [picture and {"bytes": picture.data, "path": picture.name} for picture in pictures[key]]
+        found = [stored_image(picture) for picture in pictures[key]]
         return found if several else found[0]
 
     def digests(record: Record, pictures: Pictures) -> Any:
@@ -112,16 +76,16 @@ def _image(key: str, taken: set[str], *, several: bool) -> tuple[Column, Column]
     digest_name, digest = _free(f"{name}_sha256", taken), f"SHA-256 of the bytes of `{name}`, in hex"
     if several:
         return (
-            Column(name, "images", f"The task's `{key}` in their order, original bytes.", images),
+            Column(name, "images", f"The task's `{key}` in their order.", images),
             Column(digest_name, "texts", f"{digest}, in the same order.", digests),
         )
     return (
-        Column(name, "image", f"The task's `{key}`, original bytes.", images),
+        Column(name, "image", f"The task's `{key}`.", images),
         Column(digest_name, "text", f"{digest}.", digests),
     )
 
 
-def _input_text(key: str, taken: set[str]) -> Column:
+def _input_text(key: str, taken: Collection[str]) -> Column:
     return Column(_free(key, taken), "text", f"The task's `{key}`, as it was before the review.", _texts(key))
 
 
@@ -175,7 +139,29 @@ def _outcome() -> tuple[Column, ...]:
     )
 
 
-def _provenance() -> tuple[Column, ...]:
+def _pair() -> tuple[Column, ...]:
+    return (
+        Column(
+            "rejected",
+            "texts",
+            "The texts that the preferred one, which is `final_text`, was preferred to; empty when none was.",
+            lambda record, _: list(record.rejected),
+        ),
+        Column(
+            "tie",
+            "flag",
+            "Whether it was said that none of the texts is to be preferred; null when nobody said anything.",
+            lambda record, _: record.tie,
+        ),
+    )
+
+
+def provenance_columns() -> tuple[Column, ...]:
+    """Who and what a row comes from, whatever else it holds."""
+    return (*_of_the_judge(), *_of_people(), *_of_the_task())
+
+
+def _of_the_judge() -> tuple[Column, ...]:
     return (
         Column(
             "judge_confidence",
@@ -184,12 +170,44 @@ def _provenance() -> tuple[Column, ...]:
             lambda record, _: record.judge_confidence,
         ),
         Column(
+            "judge_flags",
+            "texts",
+            "What to know before trusting the verdict: `instructions` (something in it speaks to the judge), "
+            "`image-independent` (the same without the image), `own-family` (the text is by a model of the judge's "
+            "family); null when nothing is known beside the verdict.",
+            lambda record, _: _of_decision(record, lambda detail: list(detail.flags)),
+        ),
+        Column(
+            "judge_reliance",
+            "real",
+            "How much the image matters to the verdict, 0 to 1: total variation distance to that without it; null "
+            "where it was not measured.",
+            lambda record, _: _of_decision(record, lambda detail: detail.reliance),
+        ),
+        Column(
             "fingerprint",
             "text",
             "Model, rubric and versions that the judge's values come from.",
             lambda record, _: record.fingerprint,
         ),
+    )
+
+
+def _of_people() -> tuple[Column, ...]:
+    return (
+        Column(
+            "annotator",
+            "text",
+            "Stable pseudonym of who decided; null when no person did.",
+            lambda record, _: record.annotator,
+        ),
         Column("annotators", "texts", "Stable pseudonyms of all who annotated.", lambda r, _: list(r.annotators)),
+        Column(
+            "annotation_id",
+            "id",
+            "The id in Label Studio of the annotation that is the row; null when no person decided.",
+            lambda record, _: record.annotation_id,
+        ),
         Column("annotation_count", "count", "How many annotations people gave.", lambda r, _: r.annotation_count),
         Column(
             "verdicts_agree",
@@ -203,6 +221,29 @@ def _provenance() -> tuple[Column, ...]:
             "Seconds that the annotator had the task open.",
             lambda record, _: record.lead_time_s,
         ),
+    )
+
+
+def _of_the_task() -> tuple[Column, ...]:
+    return (
+        Column(
+            "generator",
+            "text",
+            "The model that wrote the text, as the task's data say; null where they do not.",
+            lambda record, _: record.provenance.generator,
+        ),
+        Column(
+            "source",
+            "text",
+            "Where the image was taken from, as the task's data say; null where they do not.",
+            lambda record, _: record.provenance.source,
+        ),
+        Column(
+            "licence",
+            "text",
+            "The image's licence, as the task's data say; null where they do not.",
+            lambda record, _: record.provenance.licence,
+        ),
         Column(
             "task_id",
             "id",
@@ -210,6 +251,11 @@ def _provenance() -> tuple[Column, ...]:
             lambda record, _: record.task_id,
         ),
     )
+
+
+def _of_decision(record: Record, part: Callable[[JudgeDetail], Any]) -> Any:
+    detail = record.details.get(record.deciding)
+    return None if detail is None else part(detail)
 
 
 _MEANINGS = {
@@ -225,7 +271,7 @@ _MEANINGS = {
 }
 
 
-def _said(control: Control, config: LabelConfig) -> tuple[Column, Column]:
+def _said(control: Control, config: LabelConfig) -> tuple[Column, ...]:
     kind = _kind(control, config)
     meaning = _MEANINGS[
         "RectangleLabels" if kind in ("boxes", "page boxes") and control.tag == "Labels" else control.tag
@@ -233,7 +279,22 @@ def _said(control: Control, config: LabelConfig) -> tuple[Column, Column]:
     return (
         Column(f"human_{control.name}", kind, f"The person's {meaning}.", _reader(control, kind, "human")),
         Column(f"judge_{control.name}", kind, f"The judge's {meaning}.", _reader(control, kind, "judge")),
+        *((_probs(control),) if control.tag == "Rating" or control.name == deciding_control(config) else ()),
     )
+
+
+def _probs(control: Control) -> Column:
+    meaning = (
+        f"The judge's probability of every answer to `{control.name}`, over the rubric's levels, decisions or texts; "
+        "null where it gave none."
+    )
+    return Column(f"judge_{control.name}_probs", "probs", meaning, lambda record, _: probs_of(record, control.name))
+
+
+def probs_of(record: Record, control: str) -> list[dict[str, Any]] | None:
+    """The judge's probabilities in a control; None where it gave none."""
+    detail = record.details.get(control)
+    return [{"value": value, "prob": prob} for value, prob in detail.probs] if detail and detail.probs else None
 
 
 _KINDS: dict[str, Kind] = {

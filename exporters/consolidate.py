@@ -1,4 +1,4 @@
-"""Makes one row of everything said about a task, and says who decided it. Pure.
+"""Makes rows of everything said about a task, and says who decided them. Pure.
 
 | the task has | becomes |
 |---|---|
@@ -12,19 +12,23 @@
 | an annotation with nothing in it that did not start from a judge's answer | left out, `empty` |
 | neither an annotation nor a judge's answer | left out, `unannotated` |
 | a prediction that only says that the task is not judged (failed, pending) | as if the judge had not answered |
-| several annotations | one row by the policy; the number and whether their verdicts agree stand beside it |
+| several annotations | one row by the policy `last`, `first` or `majority`; by `all` one row for each |
+| several annotations, some by the named annotator | the same, of theirs only |
+| competing texts of which one is preferred | its text is the final one, the others are rejected |
+| competing texts of which none is said to be preferred (undecided, equal) | a row without final text, a tie |
+
+Beside each of several annotations stand their number and whether all their verdicts agree, whoever was named.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any
 
 from backend.annotated import AnnotatedTask, Annotation, Prediction
 from backend.authorship import (
@@ -39,85 +43,22 @@ from backend.authorship import (
     was_shown,
 )
 from backend.core.changes import changed_controls
-from backend.core.deciding import VERDICT, deciding_control, verdict_of
+from backend.core.deciding import deciding_control, verdict_of
 from backend.core.label_config import LabelConfig, ObjectTag
-from backend.core.sample import data_value, role_of
-from backend.core.sides import chosen_text, compares
+from backend.core.sample import data_value
 from backend.core.types import ControlValue, Value
+from exporters.final_text import CORRECTED_TEXT, settled, text_of
+from exporters.provenance import provenance_of
+from exporters.record import DecidedBy, JudgeDetail, LeftOut, Policy, Record, Several
 
-CORRECTED_TEXT = "corrected_text"
-"""Name of the control that carries the corrected text."""
+__all__ = ["LeftOut", "Outcome", "Policy", "Record", "Several", "consolidate", "pseudonym"]
 
-Several = Literal["last", "first", "majority"]
-"""Which of several annotations is the row: the latest, the earliest, or the latest with the most common verdict."""
-DecidedBy = Literal["confirmed", "corrected", "human", "judge accepted", "judge only"]
-TextSource = Literal["human", "judge", "original", "missing", "rejected"]
-Reason = Literal["skipped", "empty", "unannotated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the person who exports decides."""
-
-    several: Several = "last"
-    annotator_key: bytes = b""
-    """The same key gives a person the same pseudonym in every export; another key cannot be linked to it."""
+Outcome = tuple[Record, ...] | LeftOut
+"""The task's rows, at least one; or why it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of the dataset. None is missing: nobody said it."""
-
-    task_id: int
-    images: Mapping[str, tuple[str | None, ...]]
-    """Where the images are to be had, by their key in the task's data: one or a whole list; None where it is empty."""
-    texts: Mapping[str, str | None]
-    """The task's texts by their key."""
-    final_text: str | None
-    final_text_source: TextSource
-    decided_by: DecidedBy
-    corrected_controls: tuple[str, ...] | None
-    """What the person changed in the judge's answer; None when they did not start from one."""
-    human: Mapping[str, Value] | None
-    """What the person said by control; None when no person decided."""
-    judge: Mapping[str, Value] | None
-    """What the judge had said when the person started, else its newest answer; None without an answer."""
-    judge_confidence: float | None
-    fingerprint: str | None
-    annotators: tuple[str, ...]
-    """Pseudonyms of all who annotated the task, in order of time."""
-    annotation_count: int
-    verdicts_agree: bool | None
-    """Whether all annotations give the same verdict; None with fewer than two verdicts."""
-    lead_time_s: float | None
-    deciding: str = VERDICT
-    """The control whose value is the verdict; see `deciding_control`."""
-    saw_prediction: bool | None = None
-    """Whether the person could see the judge's answer; None when no person decided."""
-    audit: bool = False
-    """Whether the task was drawn into the blind slice, or is looked at again after acceptance."""
-
-    @property
-    def human_verdict(self) -> str | None:
-        """The person's verdict, or which text they prefer."""
-        return verdict_of(self.human, self.deciding)
-
-    @property
-    def judge_verdict(self) -> str | None:
-        """The judge's verdict, or which text it prefers."""
-        return verdict_of(self.judge, self.deciding)
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A task that is not in the dataset, and why."""
-
-    task_id: int
-    reason: Reason
-
-
-def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Record | LeftOut:
-    """The task's row, or why it has none. Raises ExportError naming the task when a result cannot be read."""
+def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Outcome:
+    """The task's rows, or why it has none. Raises StudioError naming the task when a result cannot be read."""
     accepted = any(map(is_accepted, task.annotations))
     given = [
         item
@@ -126,7 +67,7 @@ def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Rec
     ]
     annotations = sorted((item for item in given if _says_something(task, item, config)), key=_written_at)
     if annotations:
-        return _annotated(task, annotations, config, policy)
+        return tuple(_annotated(task, annotations, config, policy))
     if any(item.was_cancelled for item in task.annotations):
         return LeftOut(task.id, "skipped")
     if given:
@@ -135,7 +76,9 @@ def consolidate(task: AnnotatedTask, config: LabelConfig, policy: Policy) -> Rec
     judge = decoded(task, prediction.result, config) if prediction else {}
     if prediction is None or not judge:
         return LeftOut(task.id, "unannotated")
-    return _judged(task, prediction, judge, config, accepted=accepted)
+    said = _Said(judge, prediction, judge, None)
+    decided_by: DecidedBy = "judge accepted" if accepted else "judge only"
+    return (_record(task, config, said, decided_by, annotation_count=0, annotators=(), verdicts_agree=None),)
 
 
 def pseudonym(user_id: int, key: bytes) -> str:
@@ -143,68 +86,82 @@ def pseudonym(user_id: int, key: bytes) -> str:
     return f"annotator-{hmac.new(key, str(user_id).encode(), hashlib.sha256).hexdigest()[:8]}"
 
 
-def _annotated(task: AnnotatedTask, annotations: Sequence[Annotation], config: LabelConfig, policy: Policy) -> Record:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What decides, and what the judge had said."""
+
+    decided: Mapping[str, ControlValue]
+    prediction: Prediction | None
+    judge: Mapping[str, ControlValue]
+    annotation: Annotation | None
+    """Whose answer decides; None for the judge's own."""
+
+
+def _annotated(
+    task: AnnotatedTask, annotations: Sequence[Annotation], config: LabelConfig, policy: Policy
+) -> Iterator[Record]:
     answers = [_answer(task, annotation, config) for annotation in annotations]
-    deciding = deciding_control(config)
-    verdicts = [verdict_of(_values(answer), deciding) for answer in answers]
-    index = _choose(verdicts, policy.several)
-    annotation, human = annotations[index], answers[index]
-    prediction = _start(task, annotation) or newest_judgement(task.predictions)
-    judge = decoded(task, prediction.result, config) if prediction else {}
-    changed = _changed(task, annotation, judge, human)
-    decided_by: DecidedBy = "human" if changed is None else "corrected" if changed else "confirmed"
-    own_text = changed is None or CORRECTED_TEXT in changed
-    text, source = _final_text(task, config, human, own_text=own_text)
-    given = [verdict for verdict in verdicts if verdict is not None]
+    verdicts = [verdict_of(_values(answer), deciding_control(config)) for answer in answers]
+    known = [verdict for verdict in verdicts if verdict is not None]
+    for index in _chosen(annotations, verdicts, policy):
+        annotation, human = annotations[index], answers[index]
+        prediction = _start(task, annotation) or newest_judgement(task.predictions)
+        judge = decoded(task, prediction.result, config) if prediction else {}
+        changed = _changed(task, annotation, judge, human)
+        yield _record(
+            task,
+            config,
+            _Said(human, prediction, judge, annotation),
+            "human" if changed is None else "corrected" if changed else "confirmed",
+            corrected_controls=changed,
+            annotators=_annotators(annotations, policy.annotator_key),
+            annotator=next(iter(_annotators([annotation], policy.annotator_key)), None),
+            annotation_count=len(annotations),
+            verdicts_agree=len(set(known)) == 1 if len(known) > 1 else None,
+        )
+
+
+def _record(
+    task: AnnotatedTask,
+    config: LabelConfig,
+    said: _Said,
+    decided_by: DecidedBy,
+    *,
+    annotators: tuple[str, ...],
+    annotation_count: int,
+    verdicts_agree: bool | None,
+    corrected_controls: tuple[str, ...] | None = None,
+    annotator: str | None = None,
+) -> Record:
+    prediction, annotation = said.prediction, said.annotation
+    own_text = annotation is not None and (corrected_controls is None or CORRECTED_TEXT in corrected_controls)
+    text = settled(task, config, said.decided, own_text=own_text, by_person=annotation is not None)
     return Record(
         task_id=task.id,
-        images=_images(task, config),
-        texts=_texts(task, config),
-        final_text=text,
-        final_text_source=source,
+        images={item.key: _addresses(data_value(task.data, item.key), item) for item in config.images},
+        texts={item.key: text_of(data_value(task.data, item.key)) for item in config.texts},
+        final_text=text.final,
+        final_text_source=text.source,
         decided_by=decided_by,
-        corrected_controls=changed,
-        human=_values(human),
-        judge=_values(judge) if prediction else None,
+        corrected_controls=corrected_controls,
+        human=_values(said.decided) if annotation else None,
+        judge=_values(said.judge) if prediction else None,
         judge_confidence=prediction.score if prediction else None,
         fingerprint=prediction.model_version if prediction else None,
-        annotators=_annotators(annotations, policy.annotator_key),
-        annotation_count=len(annotations),
-        verdicts_agree=len(set(given)) == 1 if len(given) > 1 else None,
-        lead_time_s=annotation.lead_time_s,
-        deciding=deciding,
-        saw_prediction=saw_prediction(task, annotation),
-        audit=is_audited(task),
-    )
-
-
-def _judged(
-    task: AnnotatedTask,
-    prediction: Prediction,
-    judge: Mapping[str, ControlValue],
-    config: LabelConfig,
-    *,
-    accepted: bool,
-) -> Record:
-    text, source = _judged_text(task, config, judge)
-    return Record(
-        task_id=task.id,
-        images=_images(task, config),
-        texts=_texts(task, config),
-        final_text=text,
-        final_text_source=source,
-        decided_by="judge accepted" if accepted else "judge only",
-        corrected_controls=None,
-        human=None,
-        judge=_values(judge),
-        judge_confidence=prediction.score,
-        fingerprint=prediction.model_version,
-        annotators=(),
-        annotation_count=0,
-        verdicts_agree=None,
-        lead_time_s=None,
+        annotators=annotators,
+        annotation_count=annotation_count,
+        verdicts_agree=verdicts_agree,
+        lead_time_s=annotation.lead_time_s if annotation else None,
         deciding=deciding_control(config),
+        saw_prediction=saw_prediction(task, annotation) if annotation else None,
         audit=is_audited(task),
+        annotation_id=annotation.id if annotation else None,
+        annotator=annotator,
+        details=_details(prediction) if prediction else {},
+        original=text.original,
+        rejected=text.rejected,
+        tie=text.tie,
+        provenance=provenance_of(task.data),
     )
 
 
@@ -250,6 +207,16 @@ def _changed(
     return None
 
 
+def _chosen(annotations: Sequence[Annotation], verdicts: Sequence[str | None], policy: Policy) -> tuple[int, ...]:
+    """Which annotations become rows, in order of time."""
+    everybody = range(len(annotations))
+    named = [index for index in everybody if annotations[index].completed_by == policy.annotator]
+    among = named if named and policy.annotator is not None else list(everybody)
+    if policy.several == "all":
+        return tuple(among)
+    return (among[_choose([verdicts[index] for index in among], policy.several)],)
+
+
 def _choose(verdicts: Sequence[str | None], several: Several) -> int:
     if several == "first":
         return 0
@@ -262,69 +229,36 @@ def _choose(verdicts: Sequence[str | None], several: Several) -> int:
     return max(index for index, verdict in enumerate(verdicts) if verdict == common[0][0])
 
 
-def _final_text(
-    task: AnnotatedTask, config: LabelConfig, decided: Mapping[str, ControlValue], *, own_text: bool
-) -> tuple[str | None, TextSource]:
-    """The text to train on, and whose it is; `own_text` is whether a person wrote the corrected text.
-
-    A rejected pair has none, whatever stands in the form. A person's own correction wins over everything
-    else. The judge's proposal counts where it was left in place and the verdict is not `accept`, which takes
-    the text as it is. `fix` without a correction has no text yet: the original is known to be wrong, so it
-    is not passed off as final. Where several texts compete, the preferred one is the original, if any is.
-    """
-    verdict, text = verdict_of(_values(decided)), _correction(decided)
-    if verdict == "reject":
-        return None, "rejected"
-    if text is not None and (own_text or verdict != "accept"):
-        return text, "human" if own_text else "judge"
-    if verdict == "fix":
-        return None, "missing"
-    original = _original(task, config, decided)
-    return original, "missing" if original is None else "original"
+def _details(prediction: Prediction) -> dict[str, JudgeDetail]:
+    """What travels with the judge's values, by control; what is not in the form in which we write it is passed over."""
+    found: dict[str, JudgeDetail] = {}
+    for region in prediction.result:
+        meta = region.get("meta")
+        told = meta.get("judge") if isinstance(meta, Mapping) else None
+        if isinstance(told, Mapping):
+            found[str(region.get("from_name"))] = _detail(told)
+    return found
 
 
-def _judged_text(
-    task: AnnotatedTask, config: LabelConfig, judge: Mapping[str, ControlValue]
-) -> tuple[str | None, TextSource]:
-    """The same where no person decided: without a verdict nobody has said that any text will do."""
-    if verdict_of(_values(judge), deciding_control(config)) is None:
-        return None, "missing"
-    return _final_text(task, config, judge, own_text=False)
+def _detail(told: Mapping[str, Any]) -> JudgeDetail:
+    probs, flags = told.get("probs"), told.get("flags")
+    named = probs.items() if isinstance(probs, Mapping) else ()
+    return JudgeDetail(
+        probs=tuple((str(value), float(prob)) for value, prob in named if _number(prob) is not None),
+        expected=_number(told.get("expected")),
+        label_mass=_number(told.get("label_mass")),
+        flags=tuple(map(str, flags)) if isinstance(flags, list) else (),
+        reliance=_number(told.get("reliance")),
+    )
 
 
-def _correction(values: Mapping[str, ControlValue]) -> str | None:
-    found = values.get(CORRECTED_TEXT)
-    return found.value if found is not None and isinstance(found.value, str) else None
-
-
-def _original(task: AnnotatedTask, config: LabelConfig, decided: Mapping[str, ControlValue]) -> str | None:
-    """The task's text that was judged; where several compete, the preferred one, or None."""
-    if compares(config):
-        preferred = (chosen_text(value, config) for value in decided.values())
-        candidates = [item for item in preferred if item is not None][:1]
-    else:
-        candidates = [item for item in config.texts if role_of(item.name) == "candidate"]
-    texts = (_text(data_value(task.data, item.key)) for item in candidates)
-    return next((text for text in texts if text is not None), None)
-
-
-def _images(task: AnnotatedTask, config: LabelConfig) -> dict[str, tuple[str | None, ...]]:
-    return {item.key: _addresses(data_value(task.data, item.key), item) for item in config.images}
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _addresses(value: object, image: ObjectTag) -> tuple[str | None, ...]:
     listed = value if image.several and isinstance(value, list) else [value]
-    return tuple(_text(item) for item in listed) or (None,)
-
-
-def _texts(task: AnnotatedTask, config: LabelConfig) -> dict[str, str | None]:
-    return {item.key: _text(data_value(task.data, item.key)) for item in config.texts}
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return tuple(text_of(item) for item in listed) or (None,)
 
 
 def _annotators(annotations: Sequence[Annotation], key: bytes) -> tuple[str, ...]:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.annotated import AnnotatedTask, Source, annotated_tasks, unblinded
 from backend.core.audit import is_blind
+from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import ExportError
 from backend.settings import Settings
-from exporters.build import SplitWriter
-from exporters.card import REASONS, CardFacts, card
-from exporters.columns import columns_of
-from exporters.consolidate import Policy, Record, consolidate
+from exporters.build import DatasetWriter
+from exporters.card import CardFacts, card
+from exporters.card_files import sizes_of
+from exporters.card_plots import write_plots
+from exporters.card_sheet import ContactSheet
+from exporters.configs import configs_of
+from exporters.consolidate import Outcome, Policy, consolidate
+from exporters.exits import write_exits
 from exporters.folder import CARD, check_replaceable, fresh_folder
+from exporters.kept import KeptImages
+from exporters.options import USUAL, ExportOptions
 from exporters.pictures import PictureReader
-from exporters.push import check_push, push
+from exporters.privacy import check_keys
+from exporters.push import PushTarget, carry_out, check_push, plan_push
+from exporters.record import LeftOut
+from exporters.sources import ImageSource
+from exporters.splits import Splits
+from exporters.summary import ExportSummary, why_empty
+from exporters.surveying import grouping, identities, needs_survey, surveyed
 from exporters.tally import Counts, Tally
+from exporters.written import WrittenConfig
+
+if TYPE_CHECKING:
+    from backend.trust.report.facts import Report
+
+__all__ = ["ExportSummary", "ProjectFacts", "Withheld", "export_batch", "export_project", "write_export"]
 
 Progress = Callable[[int, int], None]
 """Called with the tasks done and all there are."""
@@ -58,85 +79,57 @@ class ProjectFacts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ExportSummary:
-    """What an export did."""
-
-    folder: Path
-    counts: Counts
-    pushed_to: str | None = None
-    """Name of the dataset on the Hub."""
-    address: str | None = None
-    """Where a browser finds it."""
-
-    @property
-    def rows_out(self) -> int:
-        """Rows in the dataset."""
-        return self.counts.rows_out
-
-    def lines(self) -> tuple[str, ...]:
-        """What to tell the person who exported; the last three lines are code that loads the result."""
-        counts = self.counts
-        left_out = "".join(f" + {len(ids)} left out ({reason})" for reason, ids in counts.left_out.items())
-        deciders = ", ".join(f"{number} {name}" for name, number in counts.decided_by.items())
-        lines = [f"{counts.tasks_in} tasks = {counts.rows_out} rows{left_out}", f"decided by: {deciders}"]
-        lines += [f"left out, {REASONS[reason]}: {_tasks(ids)}" for reason, ids in counts.left_out.items()]
-        if counts.several:
-            lines.append(f"several annotations: {counts.several} rows, {counts.disagreeing} with different verdicts")
-        if counts.missing_text:
-            lines.append(
-                "no final text, the fix, the verdict, a preferred text or the text itself is missing: "
-                f"{_tasks(counts.missing_text)}"
-            )
-        if counts.missing_images:
-            lines.append(f"null image, it could not be read: {_tasks(counts.missing_images)}")
-        lines.append(f"pushed to {self.address}" if self.address else f"written to {self.folder}")
-        name = self.pushed_to or str(self.folder)
-        return (
-            *lines,
-            "",
-            "from datasets import load_dataset",
-            f'rows = load_dataset("{name}", split="train")',
-            "print(rows[0])",
-        )
-
-
 def export_project(
     settings: Settings,
     project_id: int,
     out: Path,
     *,
     policy: Policy | None = None,
+    options: ExportOptions = USUAL,
     allow_missing: bool = False,
-    push_to: str | None = None,
-    public: bool = False,
+    target: PushTarget | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
     withheld: Callable[[], Withheld] | None = None,
+    trust: Report | None = None,
 ) -> ExportSummary:
-    """Export a project to the folder `out`, and push it to the dataset `push_to` when given.
+    """Export a project to the folder `out`, and push it when a target is given; a dry run only says what that would do.
 
     Without an annotator key in the policy the Label Studio token is the key, so that the same token gives
     the same pseudonyms. `withheld` is opened when the project has a blind slice; without it the judge's answers to that
-    stay unknown. Raises ExportError or StudioError; then `out` is as it was before.
+    stay unknown. `trust` is what the card says of how good the judge is. Raises ExportError or StudioError; then `out`
+    is as it was before.
     """
     from backend.images import ImageLoader
     from backend.studio import Studio
 
     if settings.label_studio_url is None or settings.label_studio_api_key is None:
         raise ExportError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to say which Label Studio to export from")
-    token = _check(settings, out, push_to, public=public)
+    token = _check(settings, out, target, dry_run=dry_run)
     api_key = settings.label_studio_api_key.get_secret_value()
     policy = policy or Policy()
     if not policy.annotator_key:
         policy = replace(policy, annotator_key=api_key.encode())
     studio = Studio(settings.label_studio_url, api_key)
-    pictures = PictureReader(ImageLoader(settings), allow_missing=allow_missing)
     project = studio.project(project_id)
-    kept = withheld() if withheld and parse_label_config(project.label_config).audit else None
-    summary = write_export(
-        project, studio, pictures, out, policy=policy, named=push_to, progress=progress, withheld=kept
-    )
-    return _pushed(summary, push_to, token, public=public)
+    config = parse_label_config(project.label_config)
+    _check_keys(config, target)
+    kept = withheld() if withheld and config.audit else None
+    with _kept_images(ImageLoader(settings), config, options) as images:
+        pictures = PictureReader(images, allow_missing=allow_missing, options=options.pictures)
+        summary = write_export(
+            project,
+            studio,
+            pictures,
+            out,
+            policy=policy,
+            options=options,
+            named=target.repo_id if target else None,
+            progress=progress,
+            withheld=kept,
+            trust=trust,
+        )
+    return _pushed(summary, target, token, dry_run=dry_run)
 
 
 def export_batch(
@@ -144,9 +137,10 @@ def export_batch(
     batch: Path,
     out: Path,
     *,
+    options: ExportOptions = USUAL,
     allow_missing: bool = False,
-    push_to: str | None = None,
-    public: bool = False,
+    target: PushTarget | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ExportSummary:
     """The same for the output of `vlm-judge judge --source`: the judge decided every row, and no person saw any.
@@ -155,27 +149,50 @@ def export_batch(
     """
     from exporters.batch import BatchSource
 
-    token = _check(settings, out, push_to, public=public)
+    token = _check(settings, out, target, dry_run=dry_run)
     source = BatchSource(settings, batch)
-    pictures = PictureReader(source.images, allow_missing=allow_missing)
-    summary = write_export(source.facts, source, pictures, out, policy=Policy(), named=push_to, progress=progress)
-    return _pushed(summary, push_to, token, public=public)
+    config = parse_label_config(source.facts.label_config)
+    _check_keys(config, target)
+    named = target.repo_id if target else None
+    with _kept_images(source.images, config, options) as images:
+        pictures = PictureReader(images, allow_missing=allow_missing, options=options.pictures, release=source.release)
+        summary = write_export(
+            source.facts, source, pictures, out, policy=Policy(), options=options, named=named, progress=progress
+        )
+    return _pushed(summary, target, token, dry_run=dry_run)
 
 
-def _check(settings: Settings, out: Path, push_to: str | None, *, public: bool) -> str | None:
+@contextmanager
+def _kept_images(source: ImageSource, config: LabelConfig, options: ExportOptions) -> Iterator[ImageSource]:
+    """The source, with what it fetches kept where it was asked for, or for as long as two passes need it."""
+    if options.cache is not None:
+        yield KeptImages(source, options.cache)
+    elif needs_survey(config, options):
+        with TemporaryDirectory(prefix="vlm-judge-export-") as folder:
+            yield KeptImages(source, Path(folder))
+    else:
+        yield source
+
+
+def _check(settings: Settings, out: Path, target: PushTarget | None, *, dry_run: bool) -> str | None:
     """See before the work whether its end can be had; the token to push with. Raises ExportError."""
-    if public and push_to is None:
-        raise ExportError("--public says who may see what is pushed; say where with --push-to user/name")
     if find_spec("datasets") is None:
         raise ExportError("the exporter is not installed; run: pip install 'vlm-judge-label-studio[export]'")
     check_replaceable(out)
-    return check_push(push_to, _hub_token(settings)) if push_to else None
+    return check_push(target.repo_id, _hub_token(settings), must_write=not dry_run) if target else None
 
 
-def _pushed(summary: ExportSummary, push_to: str | None, token: str | None, *, public: bool) -> ExportSummary:
-    if push_to is None:
+def _check_keys(config: LabelConfig, target: PushTarget | None) -> None:
+    """Raise ExportError when the form itself shows a field that must not be pushed."""
+    if target is not None:
+        check_keys([one.key for one in (*config.images, *config.texts) if one.key], target.personal)
+
+
+def _pushed(summary: ExportSummary, target: PushTarget | None, token: str | None, *, dry_run: bool) -> ExportSummary:
+    if target is None:
         return summary
-    return replace(summary, pushed_to=push_to, address=push(summary.folder, push_to, private=not public, token=token))
+    plan = plan_push(summary.folder, target, token)
+    return replace(summary, plan=plan) if dry_run else replace(summary, pushed=carry_out(plan, token))
 
 
 def write_export(
@@ -185,31 +202,82 @@ def write_export(
     out: Path,
     *,
     policy: Policy,
+    options: ExportOptions = USUAL,
     named: str | None = None,
     progress: Progress | None = None,
     withheld: Withheld | None = None,
+    trust: Report | None = None,
 ) -> ExportSummary:
-    """Write the dataset folder; `named` is what the card tells readers to load, else the folder's own name."""
+    """Write the dataset folder; `named` is what the card tells readers to load, else the folder's own name.
+
+    Raises ExportError, or StudioError; then `out` is as it was before.
+    """
     config = parse_label_config(project.label_config)
-    columns = columns_of(config)
-    tally = Tally()
+    configs = configs_of(config, options.configs, options.prompt)
+    grouping(config, options)
+    passes = 2 if needs_survey(config, options) else 1
+
+    def outcomes(before: int) -> Iterator[Outcome]:
+        for done, task in enumerate(_tasks_of(source, project, config, withheld), start=1):
+            if before or passes == 1:
+                tally.see(task)
+            yield consolidate(task, config, policy)
+            if progress is not None:
+                progress(before + done, passes * project.task_count)
+
+    tally, sheet = Tally(), ContactSheet()
     with fresh_folder(out) as draft:
-        with SplitWriter(draft, columns) as writer:
-            for done, task in enumerate(_tasks_of(source, project, config, withheld), start=1):
-                outcome = consolidate(task, config, policy)
+        splits = Splits(options.splits)
+        if passes > 1:
+            splits = surveyed(outcomes(0), pictures, config, options)
+            pictures.check()
+        with DatasetWriter(draft, configs, splits.names) as writer:
+            for outcome, found in pictures.read_all(outcomes((passes - 1) * project.task_count)):
                 tally.add(outcome)
-                if isinstance(outcome, Record):
-                    writer.add(outcome, pictures.read(outcome))
-                if progress is not None:
-                    progress(done, project.task_count)
+                for record in () if isinstance(outcome, LeftOut) else outcome:
+                    sheet.add(record, found)
+                    writer.add(record, found, splits.of(record.task_id, identities(found)))
         pictures.check()
         tally.missing_images.extend(pictures.missing)
-        counts = tally.counts()
-        if not counts.rows_out:
-            raise ExportError(_nothing(project, counts))
-        facts = CardFacts(project.title, counts, columns, policy.several, named or f"./{out.name}", writer.pattern)
+        summary = _summary(project, out, tally.counts(), writer.written, splits, pictures)
+        shown = sheet.write(draft) if options.show_rows else None
+        facts = CardFacts(
+            project.title,
+            summary.counts,
+            summary.configs,
+            policy.several,
+            named or f"./{out.name}",
+            pictures.said(),
+            kind=kind_of(config),
+            form=config,
+            sizes=sizes_of(draft, summary.configs),
+            sheet=shown,
+            plots=write_plots(draft, trust),
+            trust=trust,
+            licence=options.licence,
+        )
         (draft / CARD).write_text(card(facts), encoding="utf-8")
-    return ExportSummary(out, counts)
+        write_exits(draft, options.also)
+    return summary
+
+
+def _summary(
+    project: ProjectFacts,
+    out: Path,
+    counts: Counts,
+    written: tuple[WrittenConfig, ...],
+    splits: Splits,
+    pictures: PictureReader,
+) -> ExportSummary:
+    """Raises ExportError when there is nothing in it."""
+    if not counts.rows_out:
+        raise ExportError(_nothing(project, counts))
+    configs = tuple(one for one in written if one.splits)
+    empty = tuple(one for one in written if not one.splits)
+    if not configs:
+        why = "; ".join(f"config {one.name}: {why_empty(one)}" for one in empty)
+        raise ExportError(f"project {project.id} ({project.title}) has no row for what was asked: {why}")
+    return ExportSummary(out, counts, configs, empty, splits.names, pictures.counts)
 
 
 def _tasks_of(
@@ -225,11 +293,6 @@ def _tasks_of(
 def _nothing(project: ProjectFacts, counts: Counts) -> str:
     why = ", ".join(f"{len(ids)} {reason}" for reason, ids in counts.left_out.items()) or "it has no tasks"
     return f"project {project.id} ({project.title}) has nothing to export: {why}; judge or annotate its tasks first"
-
-
-def _tasks(ids: tuple[int, ...], shown: int = 10) -> str:
-    more = f" and {len(ids) - shown} more" if len(ids) > shown else ""
-    return f"tasks {', '.join(map(str, ids[:shown]))}{more}" if len(ids) > 1 else f"task {ids[0]}"
 
 
 def _hub_token(settings: Settings) -> str | None:

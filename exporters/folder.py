@@ -1,8 +1,10 @@
-"""The folder of an export: written beside its place, put there whole, and never over anything that is not ours."""
+"""The folder of an export: written beside its place, put there whole, and never over anything that is not ours.
+
+What people wrote in its card is carried over to the card of the next export; see `exporters.card_parts`.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -12,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import ExportError
+from exporters.card_parts import lost_by_merging, merged_card
 
 MARKER = ".vlm-judge-export.json"
 CARD = "README.md"
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise ExportError unless `out` is absent, empty, or an earlier export as we left it."""
+    """Raise ExportError unless `out` is absent, empty, or an earlier export whose card people edited at most."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -32,9 +35,12 @@ def check_replaceable(out: Path) -> None:
     foreign = sorted(present - {*marker["files"], MARKER})
     if foreign:
         raise ExportError(f"{out} holds other files than an export ({', '.join(foreign[:5])}); move them elsewhere")
-    card = out / CARD
-    if card.exists() and _digest(card) != marker["card_sha256"]:
-        raise ExportError(f"{card} was edited since it was exported; move it elsewhere, or name another folder")
+    reason = lost_by_merging("", _text(out / CARD))
+    if reason is not None:
+        raise ExportError(
+            f"{out / CARD} was edited since it was exported: it {reason}, or move the file elsewhere, or name another "
+            "folder"
+        )
 
 
 @contextmanager
@@ -46,7 +52,7 @@ def fresh_folder(out: Path) -> Iterator[Path]:
     try:
         draft.mkdir(parents=True)
         yield draft
-        _seal(draft)
+        _seal(out, draft)
         _replace(out, draft)
     except OSError as exc:
         raise ExportError(f"cannot write {out} ({exc}); choose a folder that you may write, with space") from exc
@@ -54,9 +60,11 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _seal(folder: Path) -> None:
-    marker = {"tool": "vlm-judge", "files": sorted(_files(folder)), "card_sha256": _digest(folder / CARD)}
-    (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+def _seal(out: Path, draft: Path) -> None:
+    card = draft / CARD
+    card.write_text(merged_card(card.read_text(encoding="utf-8"), _text(out / CARD)), encoding="utf-8")
+    marker = {"tool": "vlm-judge", "files": sorted(_files(draft))}
+    (draft / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
 
 
 def _replace(out: Path, draft: Path) -> None:
@@ -78,12 +86,18 @@ def _marker(out: Path) -> dict[str, Any] | None:
         marker = json.loads((out / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return marker if isinstance(marker, dict) and {"files", "card_sha256"} <= marker.keys() else None
+    return marker if isinstance(marker, dict) and isinstance(marker.get("files"), list) else None
 
 
 def _files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _text(path: Path) -> str | None:
+    """What is in it; None where there is no such file. Raises ExportError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ExportError(f"{path} cannot be read ({exc}); move it elsewhere, or name another folder") from exc

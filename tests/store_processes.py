@@ -150,3 +150,31 @@ def die_at(pipe: Connection, place: str, statement: str) -> None:
 
     Store(place)
     pipe.send("never there")
+
+
+def look_often(pipe: Connection, place: str, seed: int, digests: list[str]) -> None:
+    """Look with each of these sets of labels in an order of our own; say which number each look had."""
+    store = Store(place)
+    dice = random.Random(seed)
+    pipe.send("ready")
+    pipe.recv()
+    order = dice.sample(digests, len(digests))
+    pipe.send({digest: store.statements.look("key", JUDGE, digest) for digest in order})
+    store.close()
+
+
+def withhold_all(pipe: Connection, place: str, seed: int, count: int) -> None:
+    """Keep the verdicts of so many tasks, the same as everybody, in an order of our own; say how it ended."""
+    store = Store(place)
+    dice = random.Random(seed)
+    pipe.send("ready")
+    pipe.recv()
+    numbers = dice.sample(range(count), count)
+
+    def use() -> None:
+        for at in range(0, count, 50):
+            part = numbers[at : at + 50]
+            store.withheld.put("key", {task: {"model_version": JUDGE, "by": seed} for task in part})
+
+    pipe.send(_said(use))
+    store.close()

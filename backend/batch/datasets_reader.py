@@ -65,7 +65,7 @@ class _Place:
 class StreamReader:
     """Rows that come one after the other; what lies before a part is read over. A row's id is split and number.
 
-    For one thread at a time.
+    Where a config is named, that stands before them. For one thread at a time.
     """
 
     schema: Any
@@ -73,6 +73,7 @@ class StreamReader:
     revision: str
     split: str
     token: SecretStr | None
+    config: str | None = None
     place: _Place = field(default_factory=_Place, compare=False, repr=False)
 
     def chunks(self, part: Part) -> Iterator[Chunk]:
@@ -98,35 +99,39 @@ class StreamReader:
             wanted = min(ROWS_AT_ONCE // 4, part.stop - place.row)
             if not (rows := list(islice(place.rows, wanted))):
                 return
-            ids = tuple(f"{self.split}#{place.row + number}" for number in range(len(rows)))
+            part_of = f"{self.config}/{self.split}" if self.config else self.split
+            ids = tuple(f"{part_of}#{place.row + number}" for number in range(len(rows)))
             place.row += len(rows)
             yield Chunk(ids, in_schema(pyarrow.Table.from_pylist(rows, self.schema), self.schema))
 
     def _stream(self, start: int) -> Iterator[Any]:
-        return iter(streamed(self.location, self.split, self.revision, self.token).skip(start))
+        return iter(streamed(self.location, self.split, self.revision, self.token, self.config).skip(start))
 
 
-def streamed(location: str, split: str, revision: str, token: SecretStr | None) -> Any:
+def streamed(location: str, split: str, revision: str, token: SecretStr | None, config: str | None = None) -> Any:
     """A dataset of the Hub as a stream, its images as they are stored."""
     from datasets import load_dataset
 
     key = token.get_secret_value() if token else None
-    return load_dataset(location, split=split, revision=revision, streaming=True, token=key).decode(False)
+    return load_dataset(location, config, split=split, revision=revision, streaming=True, token=key).decode(False)
 
 
-def stream_source(location: str, split: str, revision: str, token: SecretStr | None) -> Source:
+def stream_source(
+    location: str, split: str, revision: str, token: SecretStr | None, config: str | None = None
+) -> Source:
     """A dataset of the Hub whose files are no Parquet; `revision` is a commit. Raises BatchError."""
-    features = streamed(location, split, revision, token).features
+    features = streamed(location, split, revision, token, config).features
     if features is None:
         raise BatchError(
             f"the columns of {location} are not known before it is read; give its Parquet form instead, which the Hub "
             f"makes of most datasets: {location}@refs/convert/parquet"
         )
-    reader = StreamReader(features.arrow_schema, location, revision, split, token)
+    reader = StreamReader(features.arrow_schema, location, revision, split, token, config)
     root = f"hf://datasets/{location}@{revision}/"
 
     def parts(size: int) -> Iterator[Part]:
         for number in count():
             yield Part(number, (), number * size, (number + 1) * size)
 
-    return Source(location, f"{revision}|{split}", None, root, reader, parts)
+    mark = f"{revision}|{config}|{split}" if config else f"{revision}|{split}"
+    return Source(location, mark, None, root, reader, parts)

@@ -15,8 +15,8 @@ from backend.batch.parquet import parquet_files, parquet_source
 from backend.batch.parts import Source, as_text
 from backend.errors import BatchError
 
-NEEDS = "judging datasets needs an extra; install it with: pip install 'vlm-judge-label-studio[batch]'"
-_SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
+NEEDS = "needs an extra; install it with: pip install 'vlm-judge-label-studio[batch]'"
+SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -34,7 +34,7 @@ class SourceOptions:
 
 def open_source(location: str, options: SourceOptions) -> Source:
     """The dataset at a path, or of the Hub by `user/name` or `user/name@revision`. Raises BatchError."""
-    _require_libraries()
+    require_libraries("judging datasets")
     path = Path(location)
     if path.is_file() and path.suffix == ".parquet":
         folder = path.absolute().parent
@@ -50,7 +50,7 @@ def open_source(location: str, options: SourceOptions) -> Source:
 
 
 def _open_folder(location: str, folder: Path, options: SourceOptions) -> Source:
-    if any((folder / name).exists() for name in _SAVED):
+    if any((folder / name).exists() for name in SAVED):
         return saved_source(str(folder), options.split)
     if files := parquet_files(folder):
         return parquet_source(location, files, as_text(folder), str(folder))
@@ -84,8 +84,9 @@ def _builder(name: str, revision: str | None, options: SourceOptions) -> Any:
         raise BatchError(f"cannot open the dataset {name}: {exc}") from exc
 
 
-def _require_libraries() -> None:
+def require_libraries(doing: str) -> None:
+    """Raise BatchError unless datasets can be read; `doing` is what needs it."""
     try:
         import datasets  # noqa: F401 - brings pyarrow
     except ImportError as exc:
-        raise BatchError(NEEDS) from exc
+        raise BatchError(f"{doing} {NEEDS}") from exc

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backend.cli.from_dataset import create_from_dataset, dataset_options, taken_from
 from backend.cli.root import engine_options, load_settings, main, project_option, told_plainly
 
 if TYPE_CHECKING:
     from backend.audit_slice import Draw
+    from backend.batch.arriving import ImagesFolder
     from backend.settings import Settings
     from backend.studio import Connection, Project, Studio
 
@@ -51,8 +53,10 @@ def project() -> None:
     "--document-root",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
-    help="Folder that Label Studio serves files from, for --from-batch.  [default: the one above --local-files]",
+    help="Folder that Label Studio serves files from, for --from-batch and --from-dataset.  [default: the one above "
+    "--local-files]",
 )
+@dataset_options
 @click.option(
     "--audit",
     "audit_share",
@@ -90,6 +94,9 @@ def create(
 
     if audit_by and audit_share is None:
         raise click.UsageError("--audit-by says how to draw; say how many with --audit")
+    choice = taken_from(options)
+    if choice.dataset and (batch_dir or tasks_file):
+        raise click.UsageError("--from-dataset brings its own tasks; leave --tasks and --from-batch out")
     settings = load_settings(**options)
     audit = None if audit_share is None else Draw(audit_share, audit_by)
     files = local_files.absolute() if local_files else None
@@ -101,10 +108,14 @@ def create(
     else:
         studio, service = make_studio(settings), make_service(settings)
         label_config = read_text(config_file) if config_file else default_label_config()
-        tasks = read_tasks(tasks_file) if tasks_file else ()
-        version = service.judging(parse_label_config(label_config)).fingerprint
-        spec = ProjectSpec(title, label_config, tasks, version, local_files=files, audit=audit)
-        made = create_project(studio, spec, store=service.store)
+        if choice.dataset:
+            put = _images_folder(files, document_root)
+            made = create_from_dataset(studio, service, settings, title, label_config, choice, put, audit)
+        else:
+            tasks = read_tasks(tasks_file) if tasks_file else ()
+            version = service.judging(parse_label_config(label_config)).fingerprint
+            spec = ProjectSpec(title, label_config, tasks, version, local_files=files, audit=audit)
+            made = create_project(studio, spec, store=service.store)
     if backend_url:
         _connect(studio, settings, made.id, backend_url)
     click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
@@ -120,6 +131,16 @@ def _slice_of(studio: Studio, made: Project) -> str:
     return f"{count} of them are kept blind: label these first, in the tab “Audit (blind)”, without the judge's answer"
 
 
+def _images_folder(files: Path | None, document_root: Path | None) -> ImagesFolder | None:
+    """Where images that lie in rows are put; None where they become part of their tasks."""
+    from backend.batch.arriving import ImagesFolder
+
+    if files is None:
+        return None
+    files.mkdir(parents=True, exist_ok=True)
+    return ImagesFolder(files, document_root.absolute() if document_root else files.parent)
+
+
 def _create_from_batch(
     studio: Studio,
     settings: Settings,
@@ -130,26 +151,26 @@ def _create_from_batch(
     audit: Draw | None,
 ) -> Project:
     """The project, with every row of the batch in it once."""
-    from backend.batch.into_project import ImagesFolder, import_batch
+    from backend.batch.into_project import import_batch
     from backend.batch.output import JudgedBatch
     from backend.progress import progress_bar
     from backend.projects import ProjectSpec, create_project
     from backend.store import Store
 
     batch = JudgedBatch(batch_dir)
-    if files:
-        files.mkdir(parents=True, exist_ok=True)
-    root = document_root.absolute() if document_root else files.parent if files else None
-    images = ImagesFolder(files, root) if files and root else None
+    images = _images_folder(files, document_root)
     manifest = batch.manifest
-    spec = ProjectSpec(title, manifest.label_config, (), manifest.fingerprint, local_files=files, audit=audit)
+    by = audit.by if audit else ""
+    groups = tuple({by: judged.row.data.get(by)} for judged in batch.rows()) if by else ()
+    spec = ProjectSpec(title, manifest.label_config, (), manifest.fingerprint, "", files, audit, groups)
+    store = Store(settings.store)
 
     def fill(project: Project) -> None:
         with progress_bar("Importing") as bar:
-            imported = import_batch(studio, settings, batch, project, images, bar)
+            imported = import_batch(studio, settings, batch, project, images, bar, store=store)
         click.echo(imported.summary())
 
-    return create_project(studio, spec, fill, Store(settings.store))
+    return create_project(studio, spec, fill, store)
 
 
 @project.command()

@@ -156,8 +156,9 @@ def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> No
     if take_back:
         with progress_bar("Taking back") as report:
             count = 0 if dry_run else accepting.take_back(studio, reading, report)
-        would = len(reading.accepted)
-        click.echo(f"{would} tasks would be given back to people" if dry_run else f"{count} annotations taken back")
+        would = sum(map(len, reading.accepted.values())) if dry_run else count
+        sentence = f"{would} annotations {'would be taken back' if dry_run else 'taken back'}; people decide again"
+        click.echo(json.dumps({"taken_back": would, "dry_run": dry_run}) if as_json else sentence)
         return
     found = accepting.acceptance(reading, store)
     done = None

@@ -21,10 +21,14 @@ SHARE, KEY, BY, SHARES = "auditShare", "auditKey", "auditBy", "auditShares"
 data that tells the group, and their shares as a JSON object."""
 CONTINUING = "/continuing"
 """Ends the key by which accepted tasks are drawn that people look at again."""
+AGAIN_SHARE = 0.03
+"""Of the accepted, how many people look at again."""
 _FIRST = 1e-6
 """Blind predictions have scores below this, so that they come before all others."""
-_HEAD = re.compile(r"(?:\s|<\?.*?\?>|<!--.*?-->)*<[A-Za-z][\w.-]*", re.DOTALL)
-_ATTRIBUTE = r"""\s+{name}\s*=\s*(?:"[^"]*"|'[^']*')"""
+_HEAD = re.compile(r"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<[A-Za-z][\w.-]*", re.DOTALL)
+"""What stands before the outermost tag, and its name; possessive, so that it takes no time where there is no tag."""
+_ATTRIBUTES = re.compile(r"""(?:[^"'>]|"[^"]*"|'[^']*')*+""")
+_ATTRIBUTE = re.compile(r"""\s+([^\s=]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class AuditPlan:
         """
         return blind_prediction(self.position(task) / self._share(data), model_version)
 
+    def place_again(self, task: int) -> float | None:
+        """Where an accepted task stands among those that people look at again, in [0, 1); None where it is not one."""
+        place = fraction(self.key + CONTINUING, task) / AGAIN_SHARE
+        return place if place < 1 else None
+
     def _share(self, data: Mapping[str, Any]) -> float:
         return dict(self.shares).get(group_of(data, self.by), self.share) if self.by else self.share
 
@@ -73,9 +82,15 @@ def is_blind(result: Sequence[object]) -> bool:
 
 
 def fraction(key: str, task: int) -> float:
-    """A number in [0, 1) that follows from key and task alone: 64 bits of BLAKE2b, keyed."""
+    """A number in [0, 1) that follows from key and task alone: the first 53 bits of BLAKE2b, keyed."""
     digest = hashlib.blake2b(str(task).encode(), digest_size=8, key=key.encode()).digest()
-    return int.from_bytes(digest) / 2**64
+    return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def number_of(task: Mapping[str, Any]) -> int | None:
+    """The task's number in Label Studio; None where it has none."""
+    number = task.get("id")
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else None
 
 
 def group_of(data: Mapping[str, Any], field: str) -> str:
@@ -93,11 +108,25 @@ def read_plan(attributes: Mapping[str, str]) -> AuditPlan | None:
         raise LabelConfigError(f"{KEY} of the label config must have 8 to 40 characters: put back what was there")
     by = attributes.get(BY, "")
     try:
-        shares = json.loads(attributes.get(SHARES) or "{}")
-        each = tuple(sorted((str(name), _share(value)) for name, value in shares.items()))
-    except (ValueError, AttributeError) as exc:
-        raise LabelConfigError(f"{SHARES} of the label config must be a JSON object of shares: {exc}") from exc
-    return AuditPlan(_share(attributes.get(SHARE, "")), key, by, each)
+        shares = json.loads(attributes.get(SHARES) or "{}").items()
+    except (ValueError, AttributeError, RecursionError) as exc:
+        raise LabelConfigError(
+            f"{SHARES} of the label config must be a JSON object of shares, not {attributes[SHARES]!r}: put back what "
+            "was there"
+        ) from exc
+    each = tuple(sorted((name, _share(SHARES, value)) for name, value in shares))
+    return AuditPlan(_share(SHARE, attributes.get(SHARE, "")), key, by, each)
+
+
+def attributes_of(plan: AuditPlan) -> dict[str, str]:
+    """The attributes that say this plan."""
+    said = {SHARE: repr(plan.share), KEY: plan.key}
+    return said | {BY: plan.by, SHARES: json.dumps(dict(plan.shares))} if plan.by else said
+
+
+def spelled(plan: AuditPlan) -> str:
+    """The attributes as they stand in a tag, with a blank before each."""
+    return "".join(f" {name}={quoteattr(value)}" for name, value in attributes_of(plan).items())
 
 
 def with_plan(xml: str, plan: AuditPlan) -> str:
@@ -105,32 +134,27 @@ def with_plan(xml: str, plan: AuditPlan) -> str:
     bare = without_plan(xml)
     head = _HEAD.match(bare)
     if head is None:
-        raise LabelConfigError("the label config does not begin with a tag")
-    said = {SHARE: f"{plan.share:g}", KEY: plan.key}
-    if plan.by:
-        said |= {BY: plan.by, SHARES: json.dumps(dict(plan.shares))}
-    attributes = "".join(f" {name}={quoteattr(value)}" for name, value in said.items())
-    return bare[: head.end()] + attributes + bare[head.end() :]
+        raise LabelConfigError("the label config does not begin with a tag; take away what stands before it")
+    return bare[: head.end()] + spelled(plan) + bare[head.end() :]
 
 
 def without_plan(xml: str) -> str:
     """The label config without a plan."""
     head = _HEAD.match(xml)
-    if head is None:
+    inside = _ATTRIBUTES.match(xml, head.end()) if head else None
+    if head is None or inside is None:
         return xml
-    end = re.compile(r"""(?:[^"'>]|"[^"]*"|'[^']*')*""").match(xml, head.end())
-    stop = end.end() if end else head.end()
-    inside = xml[head.end() : stop]
-    for name in (SHARE, KEY, BY, SHARES):
-        inside = re.sub(_ATTRIBUTE.format(name=name), "", inside)
-    return xml[: head.end()] + inside + xml[stop:]
+    others = _ATTRIBUTE.sub(lambda one: "" if one[1] in (SHARE, KEY, BY, SHARES) else one[0], inside[0])
+    return xml[: head.end()] + others + xml[inside.end() :]
 
 
-def _share(value: object) -> float:
+def _share(name: str, value: object) -> float:
     try:
         share = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         share = 0.0
     if not 0 < share <= 1:
-        raise LabelConfigError(f"the share of the blind slice must be above 0 and at most 1, not {value!r}")
+        raise LabelConfigError(
+            f"{name} of the label config must be above 0 and at most 1, not {value!r}: put back what was there"
+        )
     return share

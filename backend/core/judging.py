@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+from backend.core.audit import blind_prediction, number_of
 from backend.core.case import Case, JudgeOptions
 from backend.core.documents import MOST_DIFFERENCES, PAGE_TOKENS, judge_document
 from backend.core.examples import Lesson, lessons_hash, make_lessons
@@ -91,14 +92,18 @@ class Judging:
         return prediction(verdict, self.rubric, self.config)
 
     def given(self, task: Mapping[str, Any], verdict: Verdict) -> Given:
-        """What a project is given for a task's verdict: its prediction, or nothing to see if the task is kept blind."""
-        made = self.prediction(verdict)
-        plan, number, data = self.config.audit, task.get("id"), task.get("data")
-        if plan is None or not isinstance(number, int) or not isinstance(data, Mapping):
+        """What a project is given for a task's verdict: its prediction, or nothing to see if the task is kept blind.
+
+        Without the task's number nobody can tell whether it is, so that nothing is shown then either, nor kept.
+        """
+        made, plan, number = self.prediction(verdict), self.config.audit, number_of(task)
+        if plan is None:
             return Given(made)
-        if plan.drawn_with(number, data) is None:
+        if number is None:
+            return Given(blind_prediction(0.0, self.fingerprint))
+        if plan.drawn_with(number, task["data"]) is None:
             return Given(made)
-        return Given(plan.blind(number, data, self.fingerprint), withheld=made)
+        return Given(plan.blind(number, task["data"], self.fingerprint), withheld=made)
 
     @property
     def audit_key(self) -> str:

@@ -43,8 +43,8 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
         probs = dict(zip(verdict.preference.names, verdict.preference.probs, strict=True))
         of_preference = {**_of_verdict(verdict), "probs": {name: round(prob, 5) for name, prob in probs.items()}}
         meta |= {name: of_preference for name, control in bound.items() if says_preference(control, config)}
-    if verdict.decision_probs or verdict.flags:
-        meta[VERDICT_CONTROL] = _of_verdict(verdict)
+    if of_verdict := _of_verdict(verdict):
+        meta[VERDICT_CONTROL] = of_verdict
     return {
         "result": encode(tuple(_values(verdict, rubric, config, bound)), config, meta),
         "score": round(verdict.confidence, 6),
@@ -53,9 +53,15 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
 
 
 def _of_verdict(verdict: Verdict) -> dict[str, Any]:
-    probs = {name: round(prob, 5) for name, prob in verdict.decision_probs.items()}
-    reliance = {} if verdict.reliance is None else {"reliance": round(verdict.reliance, 5)}
-    return {"probs": probs, "flags": [flag.kind for flag in verdict.flags], **reliance}
+    """What travels unseen with the decision, as far as there is any."""
+    found: dict[str, Any] = {}
+    if verdict.decision_probs:
+        found["probs"] = {name: round(prob, 5) for name, prob in verdict.decision_probs.items()}
+    if verdict.flags:
+        found["flags"] = [flag.kind for flag in verdict.flags]
+    if verdict.reliance is not None:
+        found["reliance"] = round(verdict.reliance, 5)
+    return found
 
 
 def bound_controls(rubric: Rubric, config: LabelConfig) -> dict[str, Control]:

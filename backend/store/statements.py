@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from backend.store.database import Database
 from backend.store.tables import LOOKS, STATEMENTS
@@ -60,13 +61,26 @@ class StatementBook:
 
     def look(self, audit_key: str, fingerprint: str, labels_digest: str) -> int:
         """The number of this look at the slice's labels, from 1; the same labels again are the same look."""
-        of_slice = (LOOKS.c.audit_key == audit_key, LOOKS.c.fingerprint == fingerprint)
+        look = {"audit_key": audit_key, "fingerprint": fingerprint, "labels_digest": labels_digest}
         with self._database.writing(turn=f"look-{audit_key}") as connection:
-            same = select(LOOKS.c.number).where(*of_slice, LOOKS.c.labels_digest == labels_digest)
-            number = connection.execute(same).scalar()
-            if number is not None:
-                return int(number)
-            before = connection.execute(select(func.count()).select_from(LOOKS).where(*of_slice)).scalar() or 0
-            row = {"audit_key": audit_key, "fingerprint": fingerprint, "labels_digest": labels_digest}
-            connection.execute(LOOKS.insert(), [{**row, "number": before + 1, "created_at": datetime.now(UTC)}])
-        return int(before) + 1
+            number, is_new = _number(connection, look)
+            if is_new:
+                connection.execute(LOOKS.insert(), [{**look, "number": number, "created_at": datetime.now(UTC)}])
+        return number
+
+    def look_to_come(self, audit_key: str, fingerprint: str, labels_digest: str) -> int:
+        """The number that `look` would give, without looking."""
+        look = {"audit_key": audit_key, "fingerprint": fingerprint, "labels_digest": labels_digest}
+        with self._database.reading() as connection:
+            return _number(connection, look)[0]
+
+
+def _number(connection: Connection, look: Mapping[str, str]) -> tuple[int, bool]:
+    """The number of a look, and whether it is a new one."""
+    of_slice = (LOOKS.c.audit_key == look["audit_key"], LOOKS.c.fingerprint == look["fingerprint"])
+    same = select(LOOKS.c.number).where(*of_slice, LOOKS.c.labels_digest == look["labels_digest"])
+    number = connection.execute(same).scalar()
+    if number is not None:
+        return int(number), False
+    before = connection.execute(select(func.count()).select_from(LOOKS).where(*of_slice)).scalar() or 0
+    return int(before) + 1, True

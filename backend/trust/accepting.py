@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from backend.annotated import read_task
 from backend.audit_slice import hide
-from backend.authorship import ACCEPTED
-from backend.core.audit import CONTINUING, blind_prediction, fraction, is_blind
+from backend.authorship import ACCEPTED, is_accepted
+from backend.core.audit import blind_prediction, is_blind
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.blind import is_wrong, population_of
 from backend.core.trust.acceptance.issued import Issued, issued_from_json
@@ -19,15 +20,13 @@ from backend.core.trust.labels import LabelledTask
 from backend.errors import TrustError
 from backend.store import Store
 from backend.studio import Studio
-from backend.trust.calibrating import calibration_of, confidence_of
+from backend.trust.calibrating import calibration_of, confidence_of, name_of
 from backend.trust.certifying import KINDS, STOPPED
 from backend.trust.reading import Reading
 
 Json = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
-AGAIN_SHARE = 0.03
-"""Of the accepted, how many people look at again."""
 SERVICE_ACCOUNT = "vlm-judge@label-studio.invalid"
 """E-mail address of the account that accepted tasks are annotated by; a name that can receive no mail."""
 _AT_ONCE = 200
@@ -48,7 +47,7 @@ class Acceptance:
     by_people: int
     """Tasks above the threshold that people have labelled, or that are in the slice and theirs to label."""
     below: int
-    """Tasks that the judge has answered and that need a person."""
+    """Tasks that the judge has answered and that need a person, or had one."""
     audit: Watch | None
     """How the continuing audit stands; None where the promise is about all tasks, of which it says nothing."""
     open_again: int
@@ -58,31 +57,40 @@ class Acceptance:
 def acceptance(reading: Reading, store: Store) -> Acceptance:
     """What the certificate that is there allows.
 
-    Raises TrustError where there is none, where it does not hold for the judge or the tasks as they are now, and where
-    the continuing audit says that its promise is broken, which is put into the store and stays so.
+    Raises TrustError as `foreseen`, and where the continuing audit says that the promise is broken, which is put into
+    the store and stays so.
+    """
+    found = foreseen(reading, store)
+    if found.audit is not None and found.audit.alarm_at is not None:
+        store.statements.put(reading.project.uid, reading.binding.fingerprint, STOPPED, _alarm(found.audit))
+        raise TrustError(_alarm(found.audit))
+    return found
+
+
+def foreseen(reading: Reading, store: Store) -> Acceptance:
+    """What the certificate that is there would allow if the continuing audit agreed; nothing is written.
+
+    Raises TrustError where there is none, and where it does not hold for the judge or the tasks as they are now.
     """
     issued, certified_at = issued_of(reading, store)
-    if void := issued.binding.void_because(reading.binding):
-        raise TrustError(f"the certificate of {certified_at:%Y-%m-%d %H:%M} UTC does not hold any more: {void}")
     calibration = calibration_of(reading, store)
+    if void := issued.void_because(reading.binding, name_of(calibration)):
+        raise TrustError(f"the certificate of {certified_at:%Y-%m-%d %H:%M} UTC does not hold any more: {void}")
     above = {task.task: task for task in _above(reading, issued, calibration)}
-    audit = _audit(reading, issued, above)
-    if audit is not None and audit.alarm_at is not None:
-        store.statements.put(reading.project.uid, reading.binding.fingerprint, STOPPED, _alarm(audit))
-        raise TrustError(_alarm(audit))
-    free = [task for task in above.values() if task.task in reading.open and task.drawn_with is None]
-    free = [task for task in free if task.task not in reading.again]
-    again = tuple(task.task for task in free if _comes_again(reading, task.task))
-    answered = [task for task in reading.labelled.tasks if task.judge is not None]
+    theirs = reading.accepted.keys() | reading.again
+    free = [n for n, task in above.items() if n in reading.open and task.drawn_with is None and n not in theirs]
+    again = frozenset(number for number in free if reading.plan.place_again(number) is not None)
+    answered = [task.task for task in reading.labelled.tasks if task.judge is not None]
+    below = [number for number in answered if number not in above and number not in theirs]
     return Acceptance(
         issued=issued,
         certified_at=certified_at,
-        accept=tuple(task.task for task in free if task.task not in set(again)),
-        again=again,
+        accept=tuple(number for number in free if number not in again),
+        again=tuple(number for number in free if number in again),
         before=len(reading.accepted),
-        by_people=len(above.keys() - {task.task for task in free} - reading.accepted.keys() - reading.again),
-        below=len(answered) - len(above),
-        audit=audit,
+        by_people=len(above.keys() - set(free) - theirs),
+        below=len(below),
+        audit=_audit(reading, issued, above),
         open_again=sum(not above[task].said for task in reading.again if task in above),
     )
 
@@ -95,25 +103,31 @@ def accept(
     What people look at again is made blind first, so that nothing is accepted that is not watched.
     """
     fingerprint, total = reading.binding.fingerprint, len(found.again) + len(found.accept)
-    done = 0
+    hidden = accepted = 0
     for task, made in _predictions(studio, reading, found.again):
-        place = fraction(reading.plan.key + CONTINUING, task) / AGAIN_SHARE
+        place = reading.plan.place_again(task) or 0.0
         hide(studio, store, reading.plan, task, made, blind_prediction(place, fingerprint))
-        progress(done := done + 1, total)
+        progress(hidden := hidden + 1, total)
     account = studio.service_account(SERVICE_ACCOUNT, "VLM judge") if found.accept else None
     for task, made in _predictions(studio, reading, found.accept):
         studio.annotate(task, _annotation(made, found.issued.id, account))
-        progress(done := done + 1, total)
-    return done - len(found.again)
+        accepted += 1
+        progress(hidden + accepted, total)
+    return accepted
 
 
 def take_back(studio: Studio, reading: Reading, progress: Progress = lambda done, total: None) -> int:
-    """Delete every annotation that the judge was given without a person, and that nobody has worked on; how many."""
-    numbers = [number for each in reading.accepted.values() for number in each]
-    for done, number in enumerate(numbers, 1):
-        studio.delete_annotation(number)
-        progress(done, len(numbers))
-    return len(numbers)
+    """Delete every annotation that the judge was given without a person, and that nobody has worked on; how many.
+
+    Each is looked at once more just before. Can be broken off and begun again. Raises StudioError.
+    """
+    deleted = 0
+    for page in _pages(studio, reading, reading.accepted):
+        for number in (one.id for task in map(read_task, page) for one in task.annotations if is_accepted(one)):
+            studio.delete_annotation(number)
+            deleted += 1
+            progress(deleted, max(deleted, len(reading.accepted)))
+    return deleted
 
 
 def issued_of(reading: Reading, store: Store) -> tuple[Issued, datetime]:
@@ -132,13 +146,6 @@ def issued_of(reading: Reading, store: Store) -> tuple[Issued, datetime]:
         raise TrustError(f"the certificate in {store.shown} cannot be used: {exc}") from exc
 
 
-def audit_of(reading: Reading, store: Store, issued: Issued) -> Watch | None:
-    """How the continuing audit of a certificate stands; None where its promise is about all tasks."""
-    return _audit(
-        reading, issued, {task.task: task for task in _above(reading, issued, calibration_of(reading, store))}
-    )
-
-
 def _above(reading: Reading, issued: Issued, calibration: Calibration | None) -> Iterator[LabelledTask]:
     """The tasks that may be accepted, whoever has labelled them; none whose confidence was learned from its label."""
     fitted_on = set(calibration.tasks if calibration else ())
@@ -151,14 +158,18 @@ def _above(reading: Reading, issued: Issued, calibration: Calibration | None) ->
 
 
 def _audit(reading: Reading, issued: Issued, above: Mapping[int, LabelledTask]) -> Watch | None:
-    """The continuing audit, in the order in which people came to its tasks."""
+    """The continuing audit, in the order in which people came to its tasks.
+
+    Who had the task open when it was made blind has seen the judge's answer; that says nothing about it, and no alarm
+    may come of it.
+    """
     promises = [found.promise for found in issued.certificates.values() if not isinstance(found, BadAccepted)]
     if not promises:
         return None
-    checked = [above[task] for task in reading.again if task in above and above[task].said]
-    checked.sort(key=lambda task: (max(_moment(one.at) for one in task.said), task.task))
-    unseen = [tuple(one for one in task.said if not one.saw_prediction) for task in checked]
-    wrong = [is_wrong(task, said, reading.labelled.config) for task, said in zip(checked, unseen, strict=True)]
+    unseen = {n: tuple(one for one in above[n].said if not one.saw_prediction) for n in reading.again if n in above}
+    checked = [number for number, said in unseen.items() if said]
+    checked.sort(key=lambda number: (max(_moment(one.at) for one in unseen[number]), number))
+    wrong = [is_wrong(above[number], unseen[number], reading.labelled.config) for number in checked]
     return watch(wrong, promises[0].max_error, promises[0].confidence)
 
 
@@ -172,26 +183,27 @@ def _alarm(audit: Watch) -> str:
     )
 
 
-def _comes_again(reading: Reading, task: int) -> bool:
-    return fraction(reading.plan.key + CONTINUING, task) < AGAIN_SHARE
-
-
 def _moment(at: datetime | None) -> datetime:
     return at or datetime.min.replace(tzinfo=UTC)
 
 
 def _predictions(studio: Studio, reading: Reading, tasks: Iterable[int]) -> Iterator[tuple[int, Json]]:
     """The shown predictions of these tasks; tasks that somebody has annotated meanwhile are passed over."""
+    for page in _pages(studio, reading, tasks):
+        for task in page:
+            made = [one for one in task["predictions"] if one["model_version"] == reading.binding.fingerprint]
+            shown = [one for one in made if not is_blind(one.get("result") or ())]
+            if shown and not task.get("annotations"):
+                yield task["id"], shown[-1]
+
+
+def _pages(studio: Studio, reading: Reading, tasks: Iterable[int]) -> Iterator[tuple[Json, ...]]:
+    """These tasks as they are now."""
     numbers = sorted(tasks)
     for at in range(0, len(numbers), _AT_ONCE):
         chosen = numbers[at : at + _AT_ONCE]
         some: Json = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chosen}
-        for page in studio.annotated_tasks(reading.project.id, _AT_ONCE, filters=(some,)):
-            for task in page:
-                made = [one for one in task["predictions"] if one["model_version"] == reading.binding.fingerprint]
-                shown = [one for one in made if not is_blind(one.get("result") or ())]
-                if shown and not task.get("annotations"):
-                    yield task["id"], shown[-1]
+        yield from studio.annotated_tasks(reading.project.id, _AT_ONCE, filters=(some,))
 
 
 def _annotation(made: Json, certificate: str, account: int | None) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from backend.core.trust.acceptance.blind import slice_of, strata_of
 from backend.core.trust.acceptance.parting import part
 from backend.core.trust.confidence.calibration import Calibration, calibrate, calibration_from_json
 from backend.core.trust.confidence.project_calibration import features_of_judgement, judged_labels
@@ -18,10 +21,15 @@ FITTING = "/fitting"
 def calibrate_project(reading: Reading, store: Store, share: float = 1 / 3) -> Calibration:
     """Fit on this share of the blind labels, chosen by a keyed hash; what was fitted goes into the store.
 
+    Only labels before the first gap in the order of the draw are used: if people passed over hard tasks and the others
+    were taken out for fitting, what is left to certify with would be no random draw.
     A kind with too few labels is refused, with the number that is missing. Raises TrustError without a blind slice.
     """
-    usable = judged_labels(reading.labelled)
-    fitting, _ = part((one.task for one in usable), reading.plan.key + FITTING, share)
+    plan = reading.plan
+    found_in = [slice_of(tasks, plan) for tasks in strata_of(reading.labelled, plan).values()]
+    random = {task.task for each in found_in for task in each.labelled}
+    usable = [one for one in judged_labels(reading.labelled) if one.task in random]
+    fitting, _ = part((one.task for one in usable), plan.key + FITTING, share)
     chosen = set(fitting)
     labels = [one for one in usable if one.task in chosen]
     found = calibrate(labels, reading.binding.fingerprint)
@@ -39,6 +47,11 @@ def calibration_of(reading: Reading, store: Store) -> Calibration | None:
         return calibration_from_json(found.body)
     except ValueError as exc:
         raise TrustError(f"the calibration in {store.shown} cannot be used: {exc}") from exc
+
+
+def name_of(calibration: Calibration | None) -> str:
+    """Twelve hexadecimal digits that name a calibration; empty for none."""
+    return hashlib.sha256(calibration.to_json().encode()).hexdigest()[:12] if calibration else ""
 
 
 def confidence_of(judgement: Judgement, kind: str, calibration: Calibration | None) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from backend.core.trust.acceptance.bad_accepted import BadAccepted, bad_accepted
+from backend.core.trust.acceptance.bad_accepted import BadAccepted, bad_accepted, fewest_labels
 from backend.core.trust.acceptance.blind import (
     BlindSlice,
-    digest_of_labels,
+    digest_of_look,
     labels_of,
     population_of,
     slice_of,
@@ -21,18 +22,22 @@ from backend.core.trust.acceptance.certificate import (
     Promise,
     certify,
     certify_strata,
+    enough_without_error,
 )
-from backend.core.trust.acceptance.issued import Issued
+from backend.core.trust.acceptance.issued import Issued, issued_from_json
 from backend.core.trust.confidence.calibration import Calibration
 from backend.core.trust.labels import LabelledTask
 from backend.errors import TrustError
-from backend.store import Store
-from backend.trust.calibrating import calibration_of, confidence_of
+from backend.store import Statement, Store
+from backend.trust.calibrating import calibration_of, confidence_of, name_of
 from backend.trust.reading import Reading
 
 CERTIFICATE, BAD_ACCEPTED, STOPPED = "certificate", "bad accepted", "stopped"
 KINDS = (CERTIFICATE, BAD_ACCEPTED, STOPPED)
 """Of statements: two that allow acceptance, and one that ends it; the last one counts."""
+NOTHING_ALONE = "the judge has given no answer that could do without a person"
+ONLY_LOOK = "only look"
+"""The statement that labels were looked at, and never are again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +69,19 @@ class Group:
 class Certified:
     """What came of it."""
 
+    project: int
     terms: Terms
     groups: tuple[Group, ...]
     look: int | None
     """Which look at the slice's labels this was, from 1; None for the only one."""
+    looked: bool
+    """Whether it was one: so few labels that nothing could follow, whatever they say, are not looked at."""
     calibrated: bool
     """Whether the confidences were learned from other blind labels; else they are the judge's own."""
     issued: Issued | None
     """What was handed out; None where nothing can be certified."""
+    earlier: datetime | None = None
+    """Where nothing was: when something was handed out that still holds."""
 
 
 def certify_project(reading: Reading, store: Store, terms: Terms) -> Certified:
@@ -80,27 +90,42 @@ def certify_project(reading: Reading, store: Store, terms: Terms) -> Certified:
     Raises StoreError; and TrustError where there is no blind slice, where it has been said that labels would not be
     looked at again, and after the continuing audit has stopped acceptance.
     """
-    stopped = store.statements.last(
-        reading.project.uid, reading.binding.fingerprint, CERTIFICATE, BAD_ACCEPTED, STOPPED
-    )
-    if stopped is not None and stopped.kind == STOPPED:
-        raise TrustError(stopped.body)
+    last = store.statements.last(reading.project.uid, reading.binding.fingerprint, *KINDS)
+    if last is not None and last.kind == STOPPED:
+        raise TrustError(last.body)
     calibration = calibration_of(reading, store)
     strata = {
         name: _Stratum(tasks, slice_of(tasks, reading.plan), reading, calibration)
         for name, tasks in strata_of(reading.labelled, reading.plan).items()
     }
-    look = _look(reading, store, strata, terms)
-    answers = _answers(reading, strata, terms, calibration, look)
+    look, looked = _look(reading, store, strata, terms, name_of(calibration))
+    answers = {
+        name: answer if strata[name].population else NoCertificate(NOTHING_ALONE, 0)
+        for name, answer in _answers(reading, strata, terms, calibration, look).items()
+    }
     issued = Issued(
         {name: found for name, found in answers.items() if not isinstance(found, NoCertificate)},
         reading.plan.by if len(strata) > 1 else "",
+        name_of(calibration),
     )
     if issued.certificates:
         kind = CERTIFICATE if terms.max_bad_accepted is None else BAD_ACCEPTED
         store.statements.put(reading.project.uid, reading.binding.fingerprint, kind, issued.to_json())
     groups = tuple(Group(name, each.judged, each.found, answers[name]) for name, each in strata.items())
-    return Certified(terms, groups, look, calibration is not None, issued if issued.certificates else None)
+    found = Certified(reading.project.id, terms, groups, look, looked, calibration is not None, None)
+    if not issued.certificates:
+        return replace(found, earlier=_still_holds(last, reading, calibration))
+    return replace(found, issued=issued)
+
+
+def _still_holds(last: Statement | None, reading: Reading, calibration: Calibration | None) -> datetime | None:
+    """When the last certificate was handed out, if it holds; None also for one that cannot be read."""
+    try:
+        found = issued_from_json(last.body) if last else None
+    except ValueError:
+        return None
+    void = found is None or found.void_because(reading.binding, name_of(calibration))
+    return None if void or last is None else last.created_at
 
 
 class _Stratum:
@@ -125,26 +150,40 @@ class _Stratum:
         self.labels: tuple[BlindLabel, ...] = labels_of(found, config, self.population)
 
 
-def _look(reading: Reading, store: Store, strata: Mapping[str, _Stratum], terms: Terms) -> int | None:
-    """The number of this look; None for the only one. Raises TrustError after an only one."""
-    labels = [label for each in strata.values() for label in each.labels]
-    if not labels:
-        return None if terms.only_look else 1
-    digest, fingerprint = digest_of_labels(labels), reading.binding.fingerprint
-    only = store.statements.last(reading.project.uid, fingerprint, "only look")
+def _look(
+    reading: Reading, store: Store, strata: Mapping[str, _Stratum], terms: Terms, calibration: str
+) -> tuple[int | None, bool]:
+    """The number of this look, None for the only one; and whether it is a look at all, which then is remembered.
+
+    Raises TrustError after an only one, and for an only one that is none.
+    """
+    key, fingerprint = reading.plan.key, reading.binding.fingerprint
+    promised = f"{terms.max_error} {terms.max_bad_accepted} {terms.confidence} {calibration}"
+    digest = digest_of_look([label for each in strata.values() for label in each.labels], promised)
+    only = store.statements.last(reading.project.uid, fingerprint, ONLY_LOOK)
     if only is not None and only.body != digest:
         raise TrustError(
-            f"these labels were to be looked at once, on {only.created_at:%Y-%m-%d}, and that was done; what was added "
-            "since can only be used by a slice of its own, in a new project"
+            f"the labels of this slice were to be looked at once, on {only.created_at:%Y-%m-%d}, and that was done; "
+            "more labels or another promise take a slice of their own, in a new project"
         )
-    number = store.statements.look(reading.plan.key, fingerprint, digest)
-    if not terms.only_look:
-        return number if only is None else None
-    if number > 1:
-        raise TrustError(f"--only-look comes too late: this is look {number} at these labels; leave it out")
-    if only is None:
-        store.statements.put(reading.project.uid, fingerprint, "only look", digest)
-    return None
+    number = store.statements.look_to_come(key, fingerprint, digest)
+    if terms.only_look and number > 1:
+        raise TrustError("--only-look comes too late: labels of this slice were looked at before; leave it out")
+    look = None if terms.only_look or only is not None else number
+    if max(len(each.labels) for each in strata.values()) < _fewest(terms, look, len(strata)):
+        return look, False
+    if terms.only_look and only is None:
+        store.statements.put(reading.project.uid, fingerprint, ONLY_LOOK, digest)
+    counted = store.statements.look(key, fingerprint, digest)
+    return None if look is None else counted, True
+
+
+def _fewest(terms: Terms, look: int | None, strata: int) -> int:
+    """Of fewer labels nothing can follow."""
+    if terms.max_bad_accepted is not None:
+        return fewest_labels(terms.max_bad_accepted)
+    promise = Promise(terms.max_error or 0.05, 1 - (1 - terms.confidence) / strata, look)
+    return enough_without_error(promise.max_error, promise.delta)
 
 
 def _answers(

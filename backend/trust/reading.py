@@ -119,8 +119,9 @@ class _Reader:
     def _take(self, task: AnnotatedTask) -> None:
         plan = self._config.audit
         drawn_with = plan.drawn_with(task.id, task.data) if plan else None
-        self._contents.append((task.id, content_of(task.data)))
-        self._tasks.append(labelled_task(task, self._config, self._fingerprint, drawn_with))
+        known = labelled_task(task, self._config, self._fingerprint, drawn_with)
+        self._contents.append((task.id, content_of(task.data, judged=known.judge is not None)))
+        self._tasks.append(known)
         if not task.annotations:
             self._open.add(task.id)
         if own := tuple(one.id for one in task.annotations if is_accepted(one)):
@@ -161,9 +162,10 @@ def labelled_task(task: AnnotatedTask, config: LabelConfig, fingerprint: str, dr
     )
 
 
-def content_of(data: Json) -> str:
-    """SHA-256 of a task's data, hexadecimal."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")).hexdigest()
+def content_of(data: Json, *, judged: bool) -> str:
+    """SHA-256 of a task's data, hexadecimal, and whether the judge has answered: only such tasks are certified."""
+    said = json.dumps(data, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
+    return hashlib.sha256(said).hexdigest() + (" judged" if judged else "")
 
 
 def _judgement(task: AnnotatedTask, made: Prediction, config: LabelConfig) -> Judgement:

@@ -21,17 +21,21 @@ _NAMED = 8
 def certified_lines(found: Certified) -> tuple[str, ...]:
     """What was certified or not, for the one who asked."""
     lines = [line for group in found.groups for line in _of_group(group, found.terms)]
-    labelled = any(group.found.labelled for group in found.groups)
-    if labelled and found.look is None:
+    if found.looked and found.look is None:
         lines.append("These labels were looked at this once; more of them cannot be used.")
-    elif labelled and found.look is not None and found.terms.max_bad_accepted is None:
-        lines.append(f"Look {found.look} at the labels of this slice; each further one is stricter.")
+    elif found.looked:
+        lines.append(
+            f"Look {found.look} at the labels of this slice; another one, at more labels or for another promise, is "
+            "stricter."
+        )
+    if found.earlier is not None:
+        lines.append(f"The certificate of {found.earlier:%Y-%m-%d %H:%M} UTC still holds; `accept` goes by that.")
     if found.issued is not None:
         lines.append(
             f"Certificate {found.issued.id}, by the judge's {'calibrated' if found.calibrated else 'own'} confidence; "
             "it holds for this judge and these tasks, and is void when either changes."
         )
-        lines.append("Next: vlm-judge accept --project NUMBER --dry-run")
+        lines.append(f"Next: vlm-judge accept --project {found.project} --dry-run")
     return tuple(lines)
 
 
@@ -53,7 +57,9 @@ def certified_as_json(found: Certified) -> str:
             "certified": found.issued is not None,
             "certificate": found.issued.id if found.issued else None,
             "terms": asdict(found.terms),
+            "certified_earlier": found.earlier.isoformat() if found.earlier else None,
             "look": found.look,
+            "looked": found.looked,
             "calibrated": found.calibrated,
             "groups": groups,
         }
@@ -63,9 +69,13 @@ def certified_as_json(found: Certified) -> str:
 def calibration_lines(found: Calibration) -> tuple[str, ...]:
     """What was fitted, and what it is worth."""
     lines = [line for one in found.fitted for line in _of_fitted(one)]
-    lines += [f"{one.kind}: not calibrated, {one.reason}" for one in found.refused]
+    lines += [
+        f"{one.kind}: not calibrated: of the labels set apart for that (--share), {one.reason}" for one in found.refused
+    ]
     if not found.fitted and not found.refused:
-        lines.append("not calibrated: there are no blind labels of answers that could do without a person")
+        lines.append(
+            "not calibrated: of the slice, from the first drawn on, no task is labelled in which the judge decides"
+        )
     if found.fitted:
         lines.append(f"kept for the judge {found.fingerprint}; these labels cannot certify it any more")
     return tuple(lines)
@@ -79,7 +89,7 @@ def acceptance_lines(found: Acceptance, done: int | None) -> tuple[str, ...]:
         f"{accepted} tasks {'would be accepted' if done is None else 'accepted'} without a person, "
         f"{len(found.again)} more {'would go' if done is None else 'go'} to people blind, as the continuing audit",
         f"{found.before} were accepted before; {found.by_people} above the threshold are people's already; "
-        f"{found.below} need a person",
+        f"{found.below} need a person, or had one",
     ]
     if found.audit is not None:
         lines.append(
@@ -114,6 +124,12 @@ def _of_group(group: Group, terms: Terms) -> Iterator[str]:
         yield f"{head}Cannot certify: {answer.reason}."
         if answer.more is not None and answer.more_above is not None and answer.more > answer.more_above:
             yield f"{head}About {answer.more} more blind labels of any task are expected to bring {answer.more_above}."
+        left = found.drawn - len(found.labelled)
+        if answer.more is not None and answer.more > left:
+            yield (
+                f"{head}The slice has only {left} tasks left to label; draw a larger share with `vlm-judge project "
+                "create --title TITLE --audit SHARE`."
+            )
     else:
         share = answer.accepted / group.tasks
         yield f"{head}Certified: {_promised(answer, terms)}"

@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from backend.bench.record import Record, as_markdown, save
-from tests.bench import servers, start, studio
+from tests.bench import export, servers, start, studio
 
-NAMES = ("start", "servers", "ray", "studio")
+NAMES = ("start", "servers", "ray", "studio", "export")
 BUSY = 1.0
 """A load average above this is somebody else's work, and falsifies what is measured."""
 
@@ -40,7 +40,7 @@ def measurements(sizes: list[int] | None) -> dict[str, Callable[[], Record]]:
     found: dict[str, Callable[[], Record]] = {"start": start.measure, "servers": servers.measure}
     if find_spec("ray") and find_spec("tests.bench.ray"):
         found["ray"] = of_ray
-    return found | {"studio": lambda: of_studio(sizes)}
+    return found | {"studio": lambda: of_studio(sizes), "export": lambda: export.measure(max(sizes or [export.ROWS]))}
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=NAMES, help="may be repeated")
     parser.add_argument("--out", type=Path, default=Path("docs/bench"), help="folder for the JSON files (docs/bench)")
     parser.add_argument(
-        "--tasks", action="append", type=int, help="of a project through Label Studio, to try it small; may be repeated"
+        "--tasks", action="append", type=int, help="of a project or an export, to try it small; may be repeated"
     )
     given = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for every request otherwise

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from backend.report.render import render
-from tests.browser.test_review import FLAGS, chromium, keep_screenshot
+from tests.browser.test_review import FLAGS, chromium
 from tests.browser.test_status import BACKGROUNDS, SCREEN, SMALLEST, faint, opened, too_wide
 from tests.report_pages import PAGES, SAMPLE, SCRIPT
 
@@ -64,6 +64,11 @@ def overlaps(page: Page) -> list[list[str]]:
     return found
 
 
+def outside(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(_OUTSIDE)
+    return found
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_it_fits_can_be_read_and_pleases_the_browser(browser: Browser, folder: Path, name: str) -> None:
     with opened(browser, (folder / f"{name}.html").as_uri()) as (page, complaints):
@@ -83,7 +88,7 @@ def test_no_text_of_a_plot_hides_another(browser: Browser, folder: Path, name: s
         page.set_viewport_size(size)
         assert len(page.evaluate(_SIZES)) >= 6
         assert overlaps(page) == []
-        assert page.evaluate(_OUTSIDE) == []
+        assert outside(page) == []
 
 
 def test_these_tests_see_plots_that_are_wrong(browser: Browser, folder: Path) -> None:
@@ -98,7 +103,7 @@ def test_these_tests_see_plots_that_are_wrong(browser: Browser, folder: Path) ->
         )
         first, second = "blind: the person did not see the judge's answer", "shown: the person saw it"
         assert overlaps(page) == [[SAMPLE.sections[0].blocks[0].title, first, second]]  # type: ignore[union-attr]
-        assert page.evaluate(_OUTSIDE) == ["labels"]
+        assert outside(page) == ["labels"]
 
 
 def test_text_is_as_large_on_a_phone_as_on_a_screen(browser: Browser, folder: Path) -> None:
@@ -187,9 +192,3 @@ def test_bad_words_do_nothing(browser: Browser, folder: Path) -> None:
         assert page.title().startswith(SCRIPT)
         assert page.locator("script, img").count() == 0
         assert complaints == []
-
-
-def test_the_picture_in_the_documentation(browser: Browser, folder: Path) -> None:
-    with opened(browser, (folder / "sample.html").as_uri()) as (page, _):
-        assert page.get_by_role("heading", level=2).nth(1).inner_text() == "Agreement"
-        keep_screenshot(page, "report.png")

@@ -97,7 +97,8 @@ def test_an_annotator_confirms_corrects_and_skips_and_the_export_tells_them_apar
     out = tmp_path / "dataset"
     printed = road.run("export", "--project", str(project), "--out", str(out)).stdout
     assert printed.splitlines()[0] == "24 tasks = 23 rows + 1 left out (skipped)"
-    rows = {row["task_id"]: row for row in load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))}
+    loaded = load_dataset(str(out), "all", split="train", cache_dir=str(tmp_path / "cache"))
+    rows = {row["task_id"]: row for row in loaded}
     assert third not in rows
     assert (rows[first]["decided_by"], rows[first]["corrected_controls"]) == ("confirmed", [])
     assert rows[first]["human_verdict"] == rows[first]["judge_verdict"] == shown.verdict

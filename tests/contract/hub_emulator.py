@@ -1,7 +1,8 @@
 """A Hugging Face Hub on this machine: what `huggingface_hub` 2.4 and `datasets` 5.2 say to it when they push and load.
 
-It speaks the LFS protocol only. A client that would rather use Xet storage has to be told not to, by
-HF_HUB_DISABLE_XET=1; everything else is the client's own path.
+It knows repositories, their commits and pull requests, and large file storage with single and multipart uploads, and
+it can be told to refuse, or to cut a connection. It speaks the LFS protocol only. A client that would rather use Xet
+storage has to be told not to, by HF_HUB_DISABLE_XET=1; everything else is the client's own path.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import base64
 import hashlib
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-GITATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
+import yaml
+
+from tests.contract.hub_repository import GITATTRIBUTES, MOST_REGULAR_BYTES, HubFile, HubPull, HubRepo, Refusal, entry
+
+__all__ = ["Hub", "HubFile", "HubRepo", "environment", "running_hub"]
 
 
 def environment(address: str, token: str, home: Path) -> dict[str, str]:
@@ -36,62 +43,37 @@ def environment(address: str, token: str, home: Path) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class HubFile:
-    """A file at the head of a repository."""
-
-    content: bytes
-    is_lfs: bool
-
-    @property
-    def git_oid(self) -> str:
-        """What git calls the blob: for LFS that of the pointer."""
-        content = self.content
-        if self.is_lfs:
-            pointer = f"oid sha256:{self.sha256}\nsize {len(content)}\n"
-            content = f"version https://git-lfs.github.com/spec/v1\n{pointer}".encode()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-    @property
-    def sha256(self) -> str:
-        """The name of the content in LFS."""
-        return hashlib.sha256(self.content).hexdigest()
-
-
-@dataclass(slots=True)
-class HubRepo:
-    """One dataset: its visibility, its files, and the summaries of its commits, oldest first."""
-
-    private: bool
-    files: dict[str, HubFile]
-    commits: list[str] = field(default_factory=lambda: ["initial commit"])
-
-    @property
-    def head(self) -> str:
-        """The commit that `main` points to."""
-        return hashlib.sha1("\n".join(self.commits).encode()).hexdigest()
-
-
-@dataclass(slots=True)
 class Hub:
     """The state behind the server; tests read it."""
 
     token: str = "hf_write"
+    reading_token: str = "hf_read"
+    """Of the same user, without the right to write."""
     owners: tuple[str, ...] = ("me",)
-    """Namespaces that the token may write to."""
+    """Namespaces that the user may write to."""
     repos: dict[str, HubRepo] = field(default_factory=dict)
     stored: dict[str, bytes] = field(default_factory=dict)
     """LFS contents by their SHA-256."""
     log: list[str] = field(default_factory=list)
     """Requests as `METHOD path`, in order."""
     address: str = ""
+    part_bytes: int | None = None
+    """Larger files are uploaded in parts of this size."""
+    most_listed: int = 1000
+    """Entries on a page of a listing."""
+    room: int | None = None
+    """So many uploads arrive whole; of the others the connection is cut in the middle. None cuts none."""
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Status and message to answer requests with whose `METHOD path` holds this."""
+    unanswered: str | None = None
+    """Requests whose `METHOD path` holds this are carried out, and the connection is cut before the answer."""
+    parts: dict[str, bytes] = field(default_factory=dict)
+    """What has arrived of multipart uploads, by `oid/number`."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Refusal(Exception):
-    """An answer with an error status."""
-
-    def __init__(self, status: int, message: str, code: str = "", **facts: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.body = status, code, {"error": message, **facts}
+class Unanswered(Exception):
+    """The request was carried out, and nobody will be told."""
 
 
 @contextmanager
@@ -105,7 +87,7 @@ def running_hub(**state: Any) -> Iterator[Hub]:
     Handler.hub = hub
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield hub
@@ -135,64 +117,102 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         split = urlsplit(self.path)
-        path = unquote(split.path)
-        self.hub.log.append(f"{self.command} {path}")
+        parts = [unquote(part) for part in split.path.strip("/").split("/")]
+        asked = f"{self.command} /{'/'.join(parts)}"
+        self.hub.log.append(asked)
+        length = int(self.headers.get("Content-Length") or 0)
+        if self.command == "PUT" and not self._has_room():
+            self.rfile.read(length // 2)
+            return self._cut()
+        body = self.rfile.read(length)
         try:
-            parts = path.strip("/").split("/")
-            if path.startswith("/lfs/"):
-                return self._store(parts[1], body)
-            if ".git/info/lfs/objects/batch" in path:
-                return self._json(self._batch(json.loads(body)))
-            if "/resolve/" in path:
-                return self._resolve(parts)
-            self._json(self._api(path, parts[1:], body, parse_qs(split.query)))
+            for words, (status, message) in self.hub.refusals.items():
+                if words in asked:
+                    raise Refusal(status, message)
+            self._route(parts, body, parse_qs(split.query))
+        except Unanswered:
+            self._cut()
         except Refusal as exc:
-            self._send(exc.status, json.dumps(exc.body).encode(), {"X-Error-Code": exc.code})
+            message = exc.body["error"].split("\n")[0]
+            headers = {"Content-Type": "application/json", "X-Error-Code": exc.code, "X-Error-Message": message}
+            self._send(exc.status, json.dumps(exc.body).encode(), headers)
 
-    def _api(self, path: str, parts: list[str], body: bytes, query: Mapping[str, list[str]]) -> Any:
-        if path == "/api/repos/create":
+    def _has_room(self) -> bool:
+        with self.hub.lock:
+            if self.hub.room is None:
+                return True
+            self.hub.room -= 1
+            return self.hub.room >= 0
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _route(self, parts: list[str], body: bytes, query: Mapping[str, list[str]]) -> None:
+        if parts[0] == "lfs":
+            return self._storage(parts[1:], body)
+        if parts[-3:] == ["lfs", "objects", "batch"]:
+            name = f"{parts[1]}/{parts[2].removesuffix('.git')}"
+            return self._json(self._batch(name, json.loads(body)))
+        if "resolve" in parts:
+            return self._resolve(parts)
+        found = self._api(parts[1:], body, query)
+        if isinstance(found, list) and "tree" in parts:
+            return self._page(found, query)
+        self._json(found)
+
+    def _api(self, parts: list[str], body: bytes, query: Mapping[str, list[str]]) -> Any:
+        if parts == ["repos", "create"]:
             return self._create(json.loads(body))
-        if path == "/api/validate-yaml":
+        if parts == ["validate-yaml"]:
             return self._validate(json.loads(body))
         if parts[0] != "datasets" or len(parts) < 3:
-            raise Refusal(404, f"this emulator does not know {path}")
+            raise Refusal(404, f"this emulator does not know {'/'.join(parts)}")
         name, what = "/".join(parts[1:3]), parts[3] if len(parts) > 3 else ""
-        repo = self._repo(name, write=what in ("preupload", "commit"))
+        to_pull = "create_pr" in query
+        repo = self._repo(name, write=what in ("preupload", "commit"), to_pull=to_pull)
+        revision = parts[4] if len(parts) > 4 else "main"
+        files = repo.at(revision)
         if what in ("", "revision"):
-            return self._info(name, repo)
+            return self._info(name, repo, revision)
         if what == "preupload":
-            return self._preupload(repo, json.loads(body))
+            return self._preupload(files, json.loads(body))
         if what == "commit":
-            return self._commit(name, repo, body)
+            return self._commit(name, repo, body, to_pull=to_pull)
         if what == "tree":
             recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
-            return self._tree(repo, "/".join(parts[5:]), recursive=recursive)
+            return self._tree(files, "/".join(parts[5:]), recursive=recursive)
         if what == "paths-info":
             wanted = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode()).get("paths", [])
-            return self._paths(repo, wanted)
-        raise Refusal(404, f"this emulator does not know {path}")
+            return self._paths(files, wanted)
+        raise Refusal(404, f"this emulator does not know {'/'.join(parts)}")
 
-    def _repo(self, name: str, *, write: bool = False) -> HubRepo:
+    def _repo(self, name: str, *, write: bool = False, to_pull: bool = False) -> HubRepo:
+        self._check_token(needed=write)
+        is_mine = name.split("/")[0] in self.hub.owners and self._token() is not None
         repo = self.hub.repos.get(name)
-        if write:
-            self._check_token()
-        if repo is None or (repo.private and not self._has_token()):
-            raise Refusal(404 if self._has_token() else 401, "Repository not found", "RepoNotFound")
-        if write and name.split("/")[0] not in self.hub.owners:
-            raise Refusal(403, "You do not have the rights to write here")
+        if repo is None or (repo.private and not is_mine):
+            raise Refusal(404 if self._token() else 401, "Repository not found", "RepoNotFound")
+        if write and not (is_mine or to_pull):
+            raise Refusal(403, "You don't have the required permissions to write to this dataset")
         return repo
 
-    def _has_token(self) -> bool:
-        return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+    def _token(self) -> str | None:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ") or None
 
-    def _check_token(self) -> None:
-        if not self._has_token():
+    def _check_token(self, *, needed: bool) -> None:
+        """Of a request without one only what needs none is answered; one that nobody has given out never is."""
+        token = self._token()
+        if token not in (None, self.hub.token, self.hub.reading_token):
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        if needed and token is None:
             raise Refusal(401, "Invalid username or password.")
+        if needed and token == self.hub.reading_token:
+            raise Refusal(403, "Forbidden: you must use a write token to do that")
 
     def _create(self, wanted: Mapping[str, Any]) -> Any:
-        self._check_token()
+        self._check_token(needed=True)
         owner = wanted.get("organization") or self.hub.owners[0]
         name = f"{owner}/{wanted['name']}"
         if owner not in self.hub.owners:
@@ -204,79 +224,147 @@ class _Handler(BaseHTTPRequestHandler):
         return {"url": f"{self.hub.address}/datasets/{name}", "name": name, "id": name}
 
     def _validate(self, wanted: Mapping[str, Any]) -> Any:
-        has_metadata = wanted["content"].startswith("---\n")
-        return {"errors": [], "warnings": [] if has_metadata else [{"message": "empty or missing yaml metadata"}]}
+        metadata = wanted["content"].partition("---\n")[2].partition("\n---")[0]
+        if not wanted["content"].startswith("---\n"):
+            return {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
+        try:
+            yaml.safe_load(metadata)
+        except yaml.YAMLError as exc:
+            raise Refusal(400, "Invalid metadata", errors=[{"message": str(exc)}], warnings=[]) from exc
+        return {"errors": [], "warnings": []}
 
-    def _info(self, name: str, repo: HubRepo) -> Any:
-        siblings = [{"rfilename": path} for path in sorted(repo.files)]
+    def _info(self, name: str, repo: HubRepo, revision: str) -> Any:
+        siblings = [{"rfilename": path} for path in sorted(repo.at(revision))]
         facts = {"disabled": False, "gated": False, "tags": [], "downloads": 0, "likes": 0}
-        return {"_id": "0", "id": name, "sha": repo.head, "private": repo.private, "siblings": siblings, **facts}
+        sha = repo.commit_of(revision)
+        return {"_id": "0", "id": name, "sha": sha, "private": repo.private, "siblings": siblings, **facts}
 
-    def _preupload(self, repo: HubRepo, wanted: Mapping[str, Any]) -> Any:
-        def mode(path: str) -> Mapping[str, Any]:
-            there = repo.files.get(path)
-            upload = "lfs" if path.endswith(".parquet") else "regular"
+    def _preupload(self, files: Mapping[str, HubFile], wanted: Mapping[str, Any]) -> Any:
+        ignored = wanted.get("gitIgnore")
+        if ignored is None:
+            ignored = files[".gitignore"].content.decode() if ".gitignore" in files else ""
+        patterns = files[".gitattributes"].content.decode() if ".gitattributes" in files else ""
+        large = [line.split()[0] for line in patterns.splitlines() if "filter=lfs" in line]
+
+        def mode(path: str, size: int) -> Mapping[str, Any]:
+            there = files.get(path)
+            is_large = size > MOST_REGULAR_BYTES or any(fnmatch(path.split("/")[-1], pattern) for pattern in large)
             oid = None if there is None else there.sha256 if there.is_lfs else there.git_oid
-            return {"path": path, "uploadMode": upload, "shouldIgnore": False, "oid": oid}
+            is_ignored = any(fnmatch(path, pattern) for pattern in ignored.split())
+            upload = "lfs" if is_large else "regular"
+            return {"path": path, "uploadMode": upload, "shouldIgnore": is_ignored, "oid": oid}
 
-        return {"files": [mode(item["path"]) for item in wanted["files"]]}
+        return {"files": [mode(item["path"], item["size"]) for item in wanted["files"]]}
 
-    def _batch(self, wanted: Mapping[str, Any]) -> Any:
-        self._check_token()
+    def _batch(self, name: str, wanted: Mapping[str, Any]) -> Any:
+        self._repo(name, write=True, to_pull="ref" not in wanted)
         objects = [{"oid": item["oid"], "size": item["size"]} for item in wanted["objects"]]
         for item in objects:
             if item["oid"] not in self.hub.stored:
-                item["actions"] = {"upload": {"href": f"{self.hub.address}/lfs/{item['oid']}", "header": {}}}
+                item["actions"] = self._upload(item["oid"], item["size"])
         return {"transfer": "basic", "objects": objects}
 
-    def _store(self, oid: str, body: bytes) -> None:
-        if hashlib.sha256(body).hexdigest() != oid:
+    def _upload(self, oid: str, size: int) -> Any:
+        base, step = f"{self.hub.address}/lfs", self.hub.part_bytes
+        verify = {"href": f"{base}/verify/{oid}", "header": {}}
+        if step is None or size <= step:
+            return {"upload": {"href": f"{base}/whole/{oid}", "header": {}}, "verify": verify}
+        parts = {str(number): f"{base}/part/{oid}/{number}" for number in range(1, -(-size // step) + 1)}
+        header = {"chunk_size": str(step), **parts}
+        return {"upload": {"href": f"{base}/complete/{oid}", "header": header}, "verify": verify}
+
+    def _storage(self, parts: list[str], body: bytes) -> None:
+        what, oid = parts[:2]
+        if what == "part":
+            self.hub.parts[f"{oid}/{parts[2]}"] = body
+            return self._send(200, b"", {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        if what == "verify":
+            if len(self.hub.stored.get(oid, b"")) != json.loads(body)["size"]:
+                raise Refusal(404, "the object has not arrived")
+            return self._json({})
+        content = body if what == "whole" else self._joined(oid, json.loads(body)["parts"])
+        if hashlib.sha256(content).hexdigest() != oid:
             raise Refusal(400, "the content does not match its name")
-        self.hub.stored[oid] = body
-        self._send(200, b"", {})
+        self.hub.stored[oid] = content
+        self._json({})
 
-    def _commit(self, name: str, repo: HubRepo, body: bytes) -> Any:
-        summary = ""
-        for line in body.splitlines():
-            item = json.loads(line)
-            value = item["value"]
-            if item["key"] == "header":
-                summary = value["summary"]
-            elif item["key"] == "file":
-                repo.files[value["path"]] = HubFile(base64.b64decode(value["content"]), is_lfs=False)
-            elif item["key"] == "lfsFile":
-                repo.files[value["path"]] = HubFile(self.hub.stored[value["oid"]], is_lfs=True)
-            elif item["key"] == "deletedFile":
-                del repo.files[value["path"]]
+    def _joined(self, oid: str, listed: list[Mapping[str, Any]]) -> bytes:
+        parts = [self.hub.parts[f"{oid}/{item['partNumber']}"] for item in listed]
+        if [item["etag"] for item in listed] != [f'"{hashlib.md5(part).hexdigest()}"' for part in parts]:
+            raise Refusal(400, "the parts are not those that arrived")
+        return b"".join(parts)
+
+    def _commit(self, name: str, repo: HubRepo, body: bytes, *, to_pull: bool) -> Any:
+        header, *items = [json.loads(line) for line in body.splitlines()]
+        parent, summary = header["value"].get("parentCommit", repo.head), header["value"]["summary"]
+        with self.hub.lock:
+            if parent != repo.head:
+                raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+            files = dict(repo.files)
+            for item in items:
+                self._apply(files, item["key"], item["value"])
+            if not to_pull:
+                repo.files = files
+                repo.commits.append(summary)
             else:
-                raise Refusal(400, f"this emulator does not know {item['key']}")
-        repo.commits.append(summary)
-        address = f"{self.hub.address}/datasets/{name}/commit/{repo.head}"
-        return {"success": True, "commitOid": repo.head, "commitUrl": address}
+                repo.pulls.append(HubPull(summary, parent, files))
+        if self.hub.unanswered and self.hub.unanswered in f"{self.command} {self.path}":
+            raise Unanswered
+        oid = repo.pulls[-1].head if to_pull else repo.head
+        address = f"{self.hub.address}/datasets/{name}"
+        pull = {"pullRequestUrl": f"{address}/discussions/{len(repo.pulls)}"} if to_pull else {}
+        return {"success": True, "commitOid": oid, "commitUrl": f"{address}/commit/{oid}", **pull}
 
-    def _tree(self, repo: HubRepo, under: str, *, recursive: bool) -> Any:
+    def _apply(self, files: dict[str, HubFile], key: str, value: Mapping[str, Any]) -> None:
+        path = value["path"]
+        if key == "file":
+            content = base64.b64decode(value["content"])
+            if len(content) > MOST_REGULAR_BYTES:
+                raise Refusal(400, f"{path} is too large for git")
+            files[path] = HubFile(content, is_lfs=False)
+        elif key == "lfsFile":
+            if value["oid"] not in self.hub.stored:
+                raise Refusal(400, f"LFS pointer pointed to a file that does not exist: {path}")
+            files[path] = HubFile(self.hub.stored[value["oid"]], is_lfs=True)
+        elif key == "deletedFile":
+            if path not in files:
+                raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
+            del files[path]
+        else:
+            raise Refusal(400, f"this emulator does not know {key}")
+
+    def _tree(self, files: Mapping[str, HubFile], under: str, *, recursive: bool) -> Any:
         prefix = f"{under}/" if under else ""
-        inside = [path for path in sorted(repo.files) if path.startswith(prefix)]
+        inside = [path for path in sorted(files) if path.startswith(prefix)]
         if under and not inside:
             raise Refusal(404, f"{under} does not exist", "EntryNotFound")
         folders = {prefix + path[len(prefix) :].split("/")[0] for path in inside if "/" in path[len(prefix) :]}
         shown = inside if recursive else [path for path in inside if "/" not in path[len(prefix) :]]
         listed = [{"type": "directory", "path": path, "oid": "0" * 40, "size": 0} for path in sorted(folders)]
-        return listed + [_entry(path, repo.files[path]) for path in shown]
+        return listed + [entry(path, files[path]) for path in shown]
 
-    def _paths(self, repo: HubRepo, wanted: list[str]) -> Any:
-        found = [_entry(path, repo.files[path]) for path in wanted if path in repo.files]
-        folders = [path for path in wanted if any(name.startswith(f"{path}/") for name in repo.files)]
+    def _page(self, entries: list[Any], query: Mapping[str, list[str]]) -> None:
+        start = int(query.get("cursor", ["0"])[0])
+        end = start + self.hub.most_listed
+        kept = {name: values[0] for name, values in query.items()}
+        following = f"{self.hub.address}{urlsplit(self.path).path}?{urlencode({**kept, 'cursor': end})}"
+        headers = {"Link": f'<{following}>; rel="next"'} if end < len(entries) else {}
+        self._send(200, json.dumps(entries[start:end]).encode(), {"Content-Type": "application/json", **headers})
+
+    def _paths(self, files: Mapping[str, HubFile], wanted: list[str]) -> Any:
+        found = [entry(path, files[path]) for path in wanted if path in files]
+        folders = [path for path in wanted if any(name.startswith(f"{path}/") for name in files)]
         return found + [{"type": "directory", "path": path, "oid": "0" * 40, "size": 0} for path in folders]
 
     def _resolve(self, parts: list[str]) -> None:
         start = parts.index("resolve")
         repo, path = self._repo("/".join(parts[start - 2 : start])), "/".join(parts[start + 2 :])
-        if path not in repo.files:
+        files = repo.at(parts[start + 1])
+        if path not in files:
             raise Refusal(404, "Entry not found", "EntryNotFound")
-        found = repo.files[path]
+        found = files[path]
         etag = found.sha256 if found.is_lfs else found.git_oid
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repo.head, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repo.commit_of(parts[start + 1]), "Accept-Ranges": "bytes"}
         wanted = self.headers.get("Range", "")
         if not wanted.startswith("bytes="):
             return self._send(200, found.content, headers)
@@ -296,10 +384,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _entry(path: str, found: HubFile) -> Mapping[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "path": path, "oid": found.git_oid, "size": len(found.content)}
-    if found.is_lfs:
-        entry["lfs"] = {"oid": found.sha256, "size": len(found.content), "pointerSize": 130}
-    return entry

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from exporters.push import push
+from exporters.push import PushTarget, carry_out, plan_push
 from tests.contract import hub_emulator
 
 TOKEN = "hf_write"
@@ -66,7 +66,8 @@ def evaluate(hub: Any, tmp_path: Path, name: str) -> subprocess.CompletedProcess
 
 
 def test_a_benchmark_is_evaluated_by_its_name(hub: Any, tmp_path: Path) -> None:
-    push(make_dataset(tmp_path / "set"), "me/pairs", token=TOKEN, endpoint=hub.address)
+    target = PushTarget("me/pairs", endpoint=hub.address)
+    carry_out(plan_push(make_dataset(tmp_path / "set"), target, TOKEN), TOKEN)
     done = evaluate(hub, tmp_path, "me/pairs")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/evaluation.json").read_text(encoding="utf-8"))

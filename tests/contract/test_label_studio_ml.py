@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_server
 
+from backend.core.audit import AuditPlan, with_plan
 from backend.interfaces import default_label_config
 from backend.label_studio_server import free_port
 from backend.running import make_running
@@ -170,11 +173,11 @@ def set_up(client: httpx.Client, schema: str | None = None) -> httpx.Response:
     return client.post("/setup", json=body)
 
 
-def predict(client: httpx.Client) -> list[Any]:
+def predict(client: httpx.Client, label_config: str | None = None) -> list[Any]:
     body = {
         "tasks": TASKS,
         "project": "3.1795361354",
-        "label_config": default_label_config(),
+        "label_config": label_config or default_label_config(),
         "params": {"login": None, "password": None, "context": None},
     }
     answer = client.post("/predict", json=body)
@@ -208,6 +211,37 @@ def test_the_signatures_of_2_serve_the_same_predictions_and_the_fingerprint(
     assert predict(second) == predict(own)
     answer = second.post("/webhook", json=webhook())
     assert (answer.status_code, answer.json()) == (201, {"result": None, "status": "ok"})
+
+
+BLIND = AuditPlan(1.0, "0123456789abcdef")
+"""All tasks are kept blind."""
+
+
+def check_blind(client: httpx.Client, own: httpx.Client, folder: Path) -> None:
+    """No verdict of such a project is shown, also when another one was set up after it, and all are kept."""
+    blind = with_plan(default_label_config(), BLIND)
+    set_up(client, blind)
+    set_up(client)  # with 1.0.9 there is one model for all projects, which now has this label config
+    expected = predict(own)
+    fingerprint = expected[0]["model_version"]
+    assert predict(client, blind) == [*(BLIND.blind(number, {}, fingerprint) for number in (1, 2)), [], []]
+    with closing(sqlite3.connect(folder / "hosted.sqlite")) as store:
+        rows = store.execute("SELECT audit_key, task, prediction FROM withheld ORDER BY task").fetchall()
+    assert [(key, task, json.loads(made)) for key, task, made in rows] == [
+        (BLIND.key, 1, expected[0]),
+        (BLIND.key, 2, expected[1]),
+    ]
+    assert predict(client) == expected
+
+
+def test_the_released_package_shows_nobody_what_is_blind(
+    released: httpx.Client, own: httpx.Client, tmp_path: Path
+) -> None:
+    check_blind(released, own, tmp_path)
+
+
+def test_the_signatures_of_2_show_nobody_what_is_blind(second: httpx.Client, own: httpx.Client, tmp_path: Path) -> None:
+    check_blind(second, own, tmp_path)
 
 
 def test_a_label_config_that_cannot_be_filled_is_refused_when_the_backend_is_connected(released: httpx.Client) -> None:

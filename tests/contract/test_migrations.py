@@ -43,7 +43,7 @@ CREATE TABLE verdicts (
 CREATE INDEX ix_verdicts_fingerprint ON verdicts (fingerprint);
 """
 """What the store of the first days made, read from such a file."""
-TABLES = ["alembic_version", "claims", "feedback", "jobs", "verdicts"]
+TABLES = ["alembic_version", "claims", "feedback", "jobs", "looks", "statements", "verdicts", "withheld"]
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def create(label_studio: LabelStudioProcess, title: str, batch: Path, *more: str
         *("project", "create", "--title", title, "--from-batch", str(batch), *more),
         LABEL_STUDIO_URL=label_studio.url,
         LABEL_STUDIO_API_KEY=label_studio.token,
+        VLM_JUDGE_STORE=str(batch.parent / "store.sqlite"),
     )
     assert done.returncode == 0, done.stderr
     balance, made = done.stdout.splitlines()
@@ -142,6 +143,7 @@ def test_a_row_that_is_there_twice_is_named(label_studio: LabelStudioProcess, ba
         *("project", "create", "--title", "Batch twice", "--from-batch", str(batch)),
         LABEL_STUDIO_URL=label_studio.url,
         LABEL_STUDIO_API_KEY=label_studio.token,
+        VLM_JUDGE_STORE=str(batch.parent / "store.sqlite"),
     )
     assert done.returncode == 1
     assert f"Error: project {project} has the row in.parquet#0 twice, as tasks " in done.stderr

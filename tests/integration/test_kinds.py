@@ -71,7 +71,7 @@ class Kinds:
 
         out = self.home / f"dataset-{task['project']}"
         printed = self.run("export", "--project", str(task["project"]), "--out", str(out))
-        rows = load_dataset(str(out), split="train", cache_dir=str(self.home / "cache"))
+        rows = load_dataset(str(out), "all", split="train", cache_dir=str(self.home / "cache"))
         return printed.splitlines()[0], list(rows)
 
     def digest(self, name: str) -> str:
@@ -119,13 +119,32 @@ def submit(kinds: Kinds, task: Mapping[str, Any], **changes: str) -> None:
     )
 
 
+RATINGS = frozenset({"visual_realism", "text_accuracy", "consistency", "reading_order"})
+
+
+def probs(told: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """The judge's probabilities as the dataset holds them."""
+    found = (told or {}).get("probs")
+    return [{"value": value, "prob": pytest.approx(prob)} for value, prob in found.items()] if found else None
+
+
 def row(task: Mapping[str, Any], human: Mapping[str, Any] | None, controls: tuple[str, ...]) -> dict[str, Any]:
     """The columns of a task that a person has annotated once with these values, or nobody has."""
     [prediction] = task["predictions"]
     judge = said(task)
     changed = human and sorted(name for name in controls if human.get(name) != judge.get(name))
     marked: dict[str, Any] = {"unsupported": []} if "unsupported" in controls else {}
+    told = {region["from_name"]: region["meta"]["judge"] for region in prediction["result"] if "meta" in region}
+    deciding = next(name for name in ("verdict", "preference") if name in controls)
+    with_probs = [deciding, *(name for name in controls if name in RATINGS)]
+    of_decision = told.get(deciding)
     return {
+        **{f"judge_{name}_probs": probs(told.get(name)) for name in with_probs},
+        "judge_flags": None if of_decision is None else of_decision.get("flags", []),
+        "judge_reliance": of_decision and of_decision.get("reliance"),
+        **dict.fromkeys(("generator", "source", "licence")),
+        "saw_prediction": None if human is None else True,
+        "audit": False,
         **{f"judge_{name}": (marked | judge).get(name) for name in controls},
         **{f"human_{name}": human and (marked | dict(human)).get(name) for name in controls},
         "decided_by": "judge only" if human is None else "corrected" if changed else "confirmed",
@@ -153,6 +172,8 @@ def test_a_pair_project_from_create_to_load_back(kinds: Kinds) -> None:
 
     assert [item.pop("image").getpixel((0, 0)) for item in rows] == [COLOURS[colour] for colour in colours]
     assert [len(item.pop("annotators")) for item in rows] == [1, 1, 0]
+    assert [item.pop("annotator") is None for item in rows] == [False, False, True]
+    assert [item.pop("annotation_id") is None for item in rows] == [False, False, True]
     preferred = {"A": "It is red.", "B": "It is green.", "undecided": None}
     final = [preferred[choice] for choice in (judge[0]["preference"], "B", judge[2]["preference"])]
     assert rows == [
@@ -161,6 +182,8 @@ def test_a_pair_project_from_create_to_load_back(kinds: Kinds) -> None:
             **texts,
             "final_text": text,
             "final_text_source": "original" if text else "missing",
+            "rejected": [other for other in (texts["text_a"], texts["text_b"]) if text and other != text],
+            "tie": text is None if human or "preference" in said(task) else None,
             **row(task, human, ("preference", "rationale")),
         }
         for colour, text, task, human in zip(colours, final, tasks, (judge[0], own, None), strict=True)
@@ -188,6 +211,7 @@ def test_a_document_project_from_create_to_load_back(kinds: Kinds) -> None:
     seen = [[page.getpixel((0, 0)) for page in item.pop("pages")] for item in rows]
     assert seen == [[COLOURS[name] for name in names] for names in pages]
     assert [len(item.pop("annotators")) for item in rows] == [1, 1]
+    assert None not in [item.pop(name) for item in rows for name in ("annotator", "annotation_id")]
     controls = (*sorted(ratings), "unsupported", "verdict", "rationale", "corrected_text", "blind_transcription")
     final = (("Three pages\nin colour", "human"), ("1 pages\nin colour", "original"))
     human = (judge[0] | own, judge[1] | {"verdict": "accept"})

@@ -114,7 +114,7 @@ def test_the_export_tells_who_decided_and_loads_back_row_for_row(road: Road, jud
     printed = road.run("export", "--project", str(judged), "--out", str(out)).stdout
     assert printed.splitlines()[0] == f"{TASKS} tasks = {TASKS - 1} rows + 1 left out (skipped)"
 
-    rows = list(load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache")))
+    rows = list(load_dataset(str(out), "all", split="train", cache_dir=str(tmp_path / "cache")))
     kept = sorted((task for task in tasks if task is not tasks[2]), key=lambda task: task["id"])
     assert [row["task_id"] for row in rows] == [task["id"] for task in kept]
     by_task = {row["task_id"]: row for row in rows}

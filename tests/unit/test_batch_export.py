@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from datasets import load_dataset
 from PIL import Image
 
 from backend.batch.run import BatchOptions, judge_dataset
 from backend.cli import main
-from backend.errors import BatchError, ExportError
+from backend.errors import BatchError, ExportError, ImageError
 from backend.settings import Settings
+from exporters.batch import BatchSource
 from exporters.export import export_batch
+from exporters.options import ExportOptions
+from exporters.splits import parse_shares
 from tests.datasets_made import SCRIPTED, image, png, prediction_of, write_parquet
 
 CONFIG = """<View>
@@ -29,9 +33,7 @@ CONFIG = """<View>
 
 
 def rows_of(folder: Path, cache: Path) -> list[dict[str, Any]]:
-    from datasets import load_dataset
-
-    loaded = load_dataset(str(folder), split="train", cache_dir=str(cache)).with_format("arrow")
+    loaded = load_dataset(str(folder), "all", split="train", cache_dir=str(cache)).with_format("arrow")
     found: list[dict[str, Any]] = loaded[:].to_pylist()
     return found
 
@@ -69,6 +71,51 @@ def test_lists_of_images_and_a_label_config_of_ones_own_come_through(tmp_path: P
     [row] = rows_of(tmp_path / "dataset", tmp_path / "cache")
     assert [item["bytes"] for item in row["more"]] == [png(2), png(3)]
     assert Image.open(io.BytesIO(row["image"]["bytes"])).size == (8, 6)
+
+
+def test_images_of_rows_are_there_while_they_are_read_ahead_in_two_passes_and_gone_afterwards(tmp_path: Path) -> None:
+    found = [{"image": image(n), "more": [image(n + 1)], "caption": f"Dog {n}."} for n in range(80)]
+    write_parquet(tmp_path / "in.parquet", found)
+    judge_dataset(SCRIPTED, BatchOptions(str(tmp_path / "in.parquet"), tmp_path / "judged", CONFIG))
+    source = BatchSource(Settings(), tmp_path / "judged")
+    options = ExportOptions(("all",), parse_shares("train=0.5,test=0.5"))
+    summary = export_batch(Settings(), tmp_path / "judged", tmp_path / "dataset", options=options)
+    assert summary.rows_out == 80
+    assert [one.rows for one in summary.configs[0].splits] == [80], "each image hangs together with the next one"
+    for task, _ in zip(source.annotated_tasks(0), range(3), strict=False):
+        assert source.images.read("held:image", str(task[0]["id"]))
+        source.release(task[0]["id"])
+        with pytest.raises(ImageError):
+            source.images.read("held:image", str(task[0]["id"]))
+
+
+def test_the_command_takes_what_is_wished_for(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in.parquet", [{"image": image(n), "caption": f"Dog {n}."} for n in range(12)])
+    judge_dataset(SCRIPTED, BatchOptions(str(tmp_path / "in.parquet"), tmp_path / "judged"))
+    words = ["export", "--from-batch", str(tmp_path / "judged"), "--out", str(tmp_path / "dataset")]
+    words += ["--configs", "all,default", "--splits", "train=0.5,test=0.5", "--image-format", "webp"]
+    words += ["--image-quality", "80", "--max-pixels", "12", "--cache", str(tmp_path / "kept")]
+    done = CliRunner().invoke(main, words, prog_name="vlm-judge")
+    assert done.exit_code == 0, done.output
+    assert "12 of 12 images were encoded anew" in done.output.splitlines()
+    loaded = load_dataset(str(tmp_path / "dataset"), "all", cache_dir=str(tmp_path / "cache"))
+    assert sum(part.num_rows for part in loaded.values()) == 12
+    first = next(iter(loaded.values()))[0]["image"]
+    assert (first.format, first.width * first.height <= 12) == ("WEBP", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--splits", "train=0.5"], "Error: the shares of --splits train=0.5 sum to 0.5; they must sum to 1\n"),
+        (["--configs", "sfd"], "Error: 'sfd' is no config; choose among default, all, sft, preference, judgements\n"),
+        (["--image-quality", "50"], "Error: --image-quality is for images that are encoded anew: add --image-format "),
+    ],
+)
+def test_wishes_that_cannot_be_are_refused_before_anything_is_read(words: list[str], said: str) -> None:
+    given = ["export", "--project", "1", "--out", "never", *words]
+    done = CliRunner().invoke(main, given, prog_name="vlm-judge")
+    assert (done.exit_code, done.stderr.startswith(said)) == (1, True), done.stderr
 
 
 def test_an_output_in_which_nothing_was_judged_is_no_dataset(tmp_path: Path) -> None:

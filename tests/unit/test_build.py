@@ -60,6 +60,10 @@ JUDGE = encode(
         ControlValue("corrected_text", "TextArea", "a red dot"),
     ),
     CONFIG,
+    {
+        "consistency": {"expected": 2.25, "probs": {"2": 0.75, "3": 0.25}, "label_mass": 0.875},
+        "verdict": {"probs": {"accept": 0.25, "fix": 0.75}, "flags": ["own-family"], "reliance": 0.5},
+    },
 )
 OWN = encode(
     (
@@ -88,6 +92,8 @@ def submitted(result: list[dict[str, Any]], start: int | None, **fields: Any) ->
 def task(number: int, annotations: list[dict[str, Any]], *, judged: bool = True, image: str | None = None) -> Any:
     prediction = {"id": 1, "result": JUDGE, "score": 0.75, "model_version": "judge-1"}
     data = {"image": image or uri(png(number)), "caption": "a green dot", "wish": "green"}
+    if number == 2:
+        data["generator"] = "painter"
     return {"id": number, "data": data, "annotations": annotations, "predictions": [prediction] if judged else []}
 
 
@@ -121,20 +127,24 @@ def export(
     return write_export(project, Pages(*tasks), reader, out, policy=Policy(annotator_key=b"key"), progress=progress)
 
 
-def load(folder: Path, cache: Path) -> Any:
+def load(folder: Path, cache: Path, config: str = "all") -> Any:
     from datasets import load_dataset
 
-    return load_dataset(str(folder), split="train", cache_dir=str(cache))
+    return load_dataset(str(folder), config, split="train", cache_dir=str(cache))
 
 
 JUDGE_COLUMNS = {
     "judge_consistency": 2,
+    "judge_consistency_probs": [{"value": "2", "prob": 0.75}, {"value": "3", "prob": 0.25}],
     "judge_verdict": "fix",
+    "judge_verdict_probs": [{"value": "accept", "prob": 0.25}, {"value": "fix", "prob": 0.75}],
     "judge_flaws": [],
     "judge_unsupported": [{"start": 2, "end": 7, "text": "green", "label": "Unsupported"}],
     "judge_contradiction": [{"x": 12.5, "y": 25.0, "width": 50.0, "height": 62.5, "label": "Contradiction"}],
     "judge_corrected_text": "a red dot",
     "judge_confidence": 0.75,
+    "judge_flags": ["own-family"],
+    "judge_reliance": 0.5,
     "fingerprint": "judge-1",
 }
 NO_HUMAN = dict.fromkeys(("consistency", "verdict", "flaws", "unsupported", "contradiction", "corrected_text"))
@@ -147,7 +157,9 @@ OWN_COLUMNS = {
     "human_corrected_text": None,
 }
 ANNOTATED = {
+    "annotator": pseudonym(7, b"key"),
     "annotators": [pseudonym(7, b"key")],
+    "annotation_id": 1,
     "annotation_count": 1,
     "verdicts_agree": None,
     "lead_time_s": 12.5,
@@ -161,6 +173,9 @@ def inputs(number: int) -> dict[str, Any]:
         "image_sha256": digest,
         "caption": "a green dot",
         "wish": "green",
+        "generator": "painter" if number == 2 else None,
+        "source": None,
+        "licence": None,
         "task_id": number,
     }
 
@@ -201,7 +216,9 @@ ROWS = [
         **dict.fromkeys(JUDGE_COLUMNS),
         **OWN_COLUMNS,
         **ANNOTATED,
+        "annotator": pseudonym(8, b"key"),
         "annotators": [pseudonym(7, b"key"), pseudonym(8, b"key")],
+        "annotation_id": 2,
         "annotation_count": 2,
         "verdicts_agree": True,
     },
@@ -215,7 +232,9 @@ ROWS = [
         "corrected_controls": None,
         **JUDGE_COLUMNS,
         **{f"human_{name}": None for name in NO_HUMAN},
+        "annotator": None,
         "annotators": [],
+        "annotation_id": None,
         "annotation_count": 0,
         "verdicts_agree": None,
         "lead_time_s": None,
@@ -244,7 +263,10 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
     assert rows.features == features_of(COLUMNS)
     assert [image.getpixel((0, 0)) for image in rows["image"]] == [1, 2, 3, 4, 6]
     assert list(rows.cast_column("image", Image(decode=False))) == ROWS
-    [shard] = (tmp_path / "out" / "data").iterdir()
+    assert sorted(path.name for path in (tmp_path / "out" / "data").iterdir()) == [
+        *("all", "default", "judgements", "preference", "sft")
+    ]
+    [shard] = (tmp_path / "out" / "data" / "all").iterdir()
     assert re.fullmatch(r"train-00000-of-00001-[0-9a-f]{8}\.parquet", shard.name)
     assert (summary.counts.tasks_in, summary.rows_out) == (7, 5)
     assert summary.lines() == (
@@ -254,6 +276,11 @@ def test_the_folder_loads_row_for_row(tmp_path: Path) -> None:
         "left out, nobody annotated it and no judge has answered: task 7",
         "several annotations: 1 rows, 0 with different verdicts",
         "no final text, the fix, the verdict, a preferred text or the text itself is missing: task 6",
+        "config default: 5 rows = 4 train + 1 left out (no final text)",
+        "config all: 5 rows = 5 train",
+        "config sft: 5 rows = 4 train + 1 left out (no final text)",
+        "config preference: 5 rows = 2 train + 3 left out (nothing preferred or corrected)",
+        "config judgements: 5 rows = 4 train + 1 left out (no person's answer)",
         f"written to {tmp_path / 'out'}",
         "",
         "from datasets import load_dataset",
@@ -268,9 +295,9 @@ def test_a_folder_that_is_exported_anew_is_not_loaded_from_the_cache_as_it_was(t
     before = load(out, cache)[0]["human_verdict"]
     export(out, task(1, [submitted(OWN, 1)]))
     assert (before, load(out, cache)[0]["human_verdict"]) == ("fix", "accept")
-    marked = [path.name for path in (out / "data").iterdir()]
+    marked = sorted(path.name for path in (out / "data").rglob("*"))
     export(out, task(1, [submitted(OWN, 1)]))
-    assert [path.name for path in (out / "data").iterdir()] == marked, "the same rows, the same file"
+    assert sorted(path.name for path in (out / "data").rglob("*")) == marked, "the same rows, the same files"
 
 
 def test_the_column_types() -> None:
@@ -280,10 +307,13 @@ def test_the_column_types() -> None:
     assert list(features) == [
         *("image", "image_sha256", "caption", "wish"),
         *("final_text", "final_text_source", "decided_by", "saw_prediction", "audit", "corrected_controls"),
-        *("human_consistency", "judge_consistency", "human_verdict", "judge_verdict", "human_flaws", "judge_flaws"),
+        *("human_consistency", "judge_consistency", "judge_consistency_probs"),
+        *("human_verdict", "judge_verdict", "judge_verdict_probs", "human_flaws", "judge_flaws"),
         *("human_unsupported", "judge_unsupported", "human_contradiction", "judge_contradiction"),
-        *("human_corrected_text", "judge_corrected_text", "judge_confidence", "fingerprint"),
-        *("annotators", "annotation_count", "verdicts_agree", "lead_time_s", "task_id"),
+        *("human_corrected_text", "judge_corrected_text"),
+        *("judge_confidence", "judge_flags", "judge_reliance", "fingerprint"),
+        *("annotator", "annotators", "annotation_id", "annotation_count", "verdicts_agree", "lead_time_s"),
+        *("generator", "source", "licence", "task_id"),
     ]
     assert features["image"] == Image()
     assert features["human_consistency"] == Value("int8")
@@ -301,15 +331,24 @@ def test_an_input_that_is_named_like_a_column_of_ours_is_renamed() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_a_control_that_is_named_like_a_column_of_ours_keeps_its_own() -> None:
+    """`judge_confidence` is the judge's probability; its answer to a control `confidence` stands beside it."""
+    config = parse_label_config('<View><Image name="i" value="$image"/><Rating name="confidence" toName="i"/></View>')
+    columns = {column.name: column.kind for column in columns_of(config)}
+    assert (columns["judge_confidence"], columns["judge_confidence_"]) == ("real", "stars")
+
+
 def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
     from datasets import Dataset
 
-    with SplitWriter(tmp_path, COLUMNS, max_group_bytes=1, max_shard_bytes=1) as writer:
-        for number in range(3):
-            writer.add(row(number), {"image": (picture_of(png(number)),)})
-    shards = sorted((tmp_path / "data").iterdir())
-    assert [shard.name[:20] for shard in shards] == [f"train-0000{index}-of-00003" for index in range(3)]
-    assert {shard.match(writer.pattern) for shard in shards} == {True}
+    writer = SplitWriter(tmp_path, COLUMNS, config="all", split="test", max_group_bytes=1, max_shard_bytes=1)
+    for number in range(3):
+        writer.add(row(number), {"image": (picture_of(png(number)),)})
+    written = writer.finish()
+    shards = sorted((tmp_path / "data" / "all").iterdir())
+    assert [shard.name[:19] for shard in shards] == [f"test-0000{index}-of-00003" for index in range(3)]
+    assert (written.name, written.rows) == ("test", 3)
+    assert {shard.match(written.pattern) for shard in shards} == {True}
     tables = [Dataset.from_parquet(str(shard), cache_dir=str(tmp_path / "cache")) for shard in shards]
     assert [table["task_id"][:] for table in tables] == [[0], [1], [2]]
 

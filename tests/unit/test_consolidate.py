@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.types import Box, ControlValue, TextSpan
 from backend.errors import StudioError
-from exporters.consolidate import LeftOut, Policy, Record, Several, consolidate, pseudonym
+from exporters.consolidate import LeftOut, Outcome, Policy, Record, Several, consolidate, pseudonym
+from exporters.record import JudgeDetail, Provenance
 from exporters.tally import Tally
 
 CONFIG = parse_label_config((Path(__file__).parents[2] / "label_config.xml").read_text(encoding="utf-8"))
@@ -73,9 +75,10 @@ def task(annotations: tuple[Annotation, ...], *predictions: Prediction) -> Annot
     return AnnotatedTask(3, DATA, annotations, predictions)
 
 
-def record(outcome: Record | LeftOut) -> Record:
-    assert isinstance(outcome, Record)
-    return outcome
+def record(outcome: Outcome) -> Record:
+    assert not isinstance(outcome, LeftOut)
+    [only] = outcome
+    return only
 
 
 FIX_VALUES = {value.control: value.value for value in FIX}
@@ -91,7 +94,7 @@ def pending(number: int = 1, hour: int = 1) -> Prediction:
 
 
 def test_an_untouched_submit_is_confirmed() -> None:
-    assert consolidate(task((annotation(FIX),), prediction(FIX)), CONFIG, POLICY) == Record(
+    assert record(consolidate(task((annotation(FIX),), prediction(FIX)), CONFIG, POLICY)) == Record(
         task_id=3,
         images={"image": ("/data/local-files/?d=a.png",)},
         texts={"caption": "a green square", "requested": "green, square"},
@@ -108,6 +111,9 @@ def test_an_untouched_submit_is_confirmed() -> None:
         verdicts_agree=None,
         lead_time_s=12.5,
         saw_prediction=True,
+        annotation_id=1,
+        annotator=pseudonym(7, b"key"),
+        original="a green square",
     )
 
 
@@ -300,7 +306,7 @@ def test_a_judge_alone_without_a_verdict_gives_no_final_text(values: tuple[Contr
     assert (row.final_text, row.final_text_source, row.decided_by) == (None, "missing", "judge only")
     assert (row.human, row.judge) == (None, {value.control: value.value for value in unscored})
     tally = Tally()
-    tally.add(row)
+    tally.add((row,))
     assert (tally.counts().missing_text, tally.counts().verdicts) == ((3,), {"none": 1})
 
 
@@ -475,25 +481,159 @@ def histories() -> st.SearchStrategy[list[Annotation]]:
     return st.lists(one, max_size=4)
 
 
+TRIO_OF_PEOPLE = tuple(replace(item, completed_by=item.id, lead_time_s=float(item.id)) for item in TRIO)
+
+
+def test_all_annotations_are_rows_of_their_own_when_asked() -> None:
+    outcome = consolidate(task(TRIO_OF_PEOPLE, prediction(FIX)), CONFIG, Policy("all", b"key"))
+    assert not isinstance(outcome, LeftOut)
+    assert [(row.annotation_id, row.annotator, row.human_verdict, row.decided_by) for row in outcome] == [
+        (1, pseudonym(1, b"key"), "accept", "corrected"),
+        (2, pseudonym(2, b"key"), "fix", "confirmed"),
+        (3, pseudonym(3, b"key"), "accept", "corrected"),
+    ]
+    for row in outcome:
+        assert (row.annotation_count, row.verdicts_agree) == (3, False)
+        assert row.annotators == tuple(pseudonym(user, b"key") for user in (1, 2, 3))
+    tally = Tally()
+    tally.add(outcome)
+    tally.add(LeftOut(4, "skipped"))
+    assert tally.counts().balance() == "2 tasks = 3 rows of 1 tasks + 1 left out (skipped)"
+
+
+@pytest.mark.parametrize(
+    ("annotator", "several", "numbers"),
+    [
+        (2, "last", [2]),
+        (1, "majority", [1]),
+        (3, "all", [3]),
+        (9, "last", [3]),
+        (9, "all", [1, 2, 3]),
+        (None, "first", [1]),
+    ],
+)
+def test_the_named_annotator_counts_where_they_gave_an_answer(
+    annotator: int | None, several: Several, numbers: list[int]
+) -> None:
+    outcome = consolidate(task(TRIO_OF_PEOPLE, prediction(FIX)), CONFIG, Policy(several, b"key", annotator))
+    assert not isinstance(outcome, LeftOut)
+    assert [row.annotation_id for row in outcome] == numbers
+    assert {(row.annotation_count, row.verdicts_agree) for row in outcome} == {(3, False)}
+
+
+def test_a_skip_of_the_named_annotator_is_no_answer() -> None:
+    skipped = replace(TRIO_OF_PEOPLE[0], was_cancelled=True)
+    row = record(consolidate(task((skipped, TRIO_OF_PEOPLE[1]), prediction(FIX)), CONFIG, Policy("last", b"key", 1)))
+    assert (row.annotation_id, row.annotation_count) == (2, 1)
+
+
+def with_meta(values: tuple[ControlValue, ...], meta: dict[str, Any]) -> Prediction:
+    return Prediction(1, tuple(encode(values, CONFIG, meta)), 0.75, "judge-1", moment(1))
+
+
+def test_what_travels_with_the_judges_values_is_read_and_what_is_missing_is_none() -> None:
+    meta = {
+        "consistency": {"expected": 2.25, "probs": {"2": 0.75, "3": 0.25}, "label_mass": 0.875},
+        "verdict": {"probs": {"fix": 1}, "flags": ["own-family"], "reliance": 0.5},
+        "rationale": {"probs": "nonsense", "flags": "none", "expected": True},
+    }
+    row = record(consolidate(task((), with_meta(FIX, meta)), CONFIG, POLICY))
+    assert row.details == {
+        "consistency": JudgeDetail((("2", 0.75), ("3", 0.25)), 2.25, 0.875),
+        "verdict": JudgeDetail((("fix", 1.0),), None, None, ("own-family",), 0.5),
+        "rationale": JudgeDetail(),
+    }
+
+
+def test_the_details_are_those_of_the_answer_that_the_person_started_from() -> None:
+    older = with_meta(FIX, {"consistency": {"expected": 2.0}})
+    newer = replace(with_meta(FIX, {"consistency": {"expected": 4.0}}), id=2, created_at=moment(2))
+    row = record(consolidate(task((annotation(FIX),), older, newer), CONFIG, POLICY))
+    assert row.details == {"consistency": JudgeDetail(expected=2.0)}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, Provenance()),
+        ({"generator": "Qwen", "source": "photos/a.png", "licence": "CC0"}, Provenance("Qwen", "photos/a.png", "CC0")),
+        ({"license": "MIT", "generator": "  ", "source": None}, Provenance(licence="MIT")),
+        ({"licence": "", "license": "MIT", "generator": 7}, Provenance(licence="MIT")),
+        ({"source": "/home/someone/photos/a.png"}, Provenance(source="a.png")),
+        ({"source": "C:\\Users\\someone\\a.png"}, Provenance(source="a.png")),
+        ({"source": "file:///home/someone/a.png"}, Provenance(source="a.png")),
+        ({"source": "https://me:secret@a.org/b.png?page=2"}, Provenance(source="https://a.org/b.png?page=2")),
+        ({"source": "https://a.org/b.png?x=1&X-Amz-Signature=4f"}, Provenance(source="https://a.org/b.png")),
+    ],
+)
+def test_where_text_and_image_come_from_is_told_without_what_is_nobodys_business(
+    data: dict[str, Any], expected: Provenance
+) -> None:
+    found = AnnotatedTask(3, {**DATA, **data}, (), (prediction(FIX),))
+    assert record(consolidate(found, CONFIG, POLICY)).provenance == expected
+
+
 @given(answers)
 def test_untouched_is_always_confirmed(values: tuple[ControlValue, ...]) -> None:
     row = record(consolidate(task((annotation(values),), prediction(values)), CONFIG, POLICY))
     assert (row.decided_by, row.corrected_controls, row.human) == ("confirmed", (), row.judge)
 
 
+policies = st.builds(
+    Policy,
+    st.sampled_from(("last", "first", "majority", "all")),
+    st.just(b"key"),
+    st.sampled_from((None, 7, 8)),
+)
+
+
+@given(histories(), st.lists(answers, max_size=1), policies)
+def test_a_policy_chooses_among_the_same_rows_in_any_order(
+    history: list[Annotation], judge: list[tuple[ControlValue, ...]], policy: Policy
+) -> None:
+    """Every row is one that `all` has; what is left out does not depend on the policy; nor anything on the order."""
+    people = tuple(replace(item, id=number, completed_by=7 + number % 3) for number, item in enumerate(history, 1))
+    predictions = tuple(prediction(values) for values in judge)
+    whole = AnnotatedTask(3, DATA, people, predictions)
+    every, chosen = (consolidate(whole, CONFIG, one) for one in (Policy("all", b"key"), policy))
+    assert consolidate(AnnotatedTask(3, DATA, people[::-1], predictions), CONFIG, policy) == chosen
+    if isinstance(every, LeftOut) or isinstance(chosen, LeftOut):
+        assert every == chosen
+        return
+    named = [row for row in every if policy.annotator and row.annotator == pseudonym(policy.annotator, b"key")]
+    among = named or list(every)
+    assert set(row.annotation_id for row in chosen) <= set(row.annotation_id for row in among)
+    assert all(row in every for row in chosen)
+    if policy.several == "all":
+        assert list(chosen) == among
+    else:
+        assert len(chosen) == 1
+    if policy.several == "majority":
+        counts = Counter(verdict for row in among if (verdict := row.human_verdict))
+        assert not counts or counts[chosen[0].human_verdict or ""] == max(counts.values()) or _is_even(counts)
+
+
+def _is_even(counts: Counter[str]) -> bool:
+    best = counts.most_common(2)
+    return len(best) == 2 and best[0][1] == best[1][1]
+
+
 @given(
     st.lists(st.tuples(histories(), st.lists(answers, max_size=1)), max_size=5),
-    st.sampled_from(("last", "first", "majority")),
+    policies,
 )
 def test_tasks_in_are_rows_out_and_left_out(
-    project: list[tuple[list[Annotation], list[tuple[ControlValue, ...]]]], several: Several
+    project: list[tuple[list[Annotation], list[tuple[ControlValue, ...]]]], policy: Policy
 ) -> None:
     tally = Tally()
     for number, (history, judge) in enumerate(project):
         whole = AnnotatedTask(number, DATA, tuple(history), tuple(prediction(values) for values in judge))
-        tally.add(consolidate(whole, CONFIG, Policy(several, b"key")))
+        tally.add(consolidate(whole, CONFIG, policy))
     counts = tally.counts()
-    assert counts.tasks_in == len(project) == counts.rows_out + sum(map(len, counts.left_out.values()))
+    assert counts.tasks_in == len(project) == counts.tasks_out + sum(map(len, counts.left_out.values()))
+    assert counts.rows_out >= counts.tasks_out
+    if policy.several != "all":
+        assert counts.rows_out == counts.tasks_out
     assert counts.rows_out == sum(counts.decided_by.values()) == sum(counts.text_sources.values())
 
 

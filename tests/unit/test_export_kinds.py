@@ -7,12 +7,13 @@ import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from backend.annotated import AnnotatedTask, read_task
 from backend.core.deciding import deciding_control
+from backend.core.kinds import Kind, kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.sides import chosen_text
@@ -23,10 +24,13 @@ from backend.settings import Settings
 from backend.studio import Project
 from exporters.card import CardFacts, card
 from exporters.columns import columns_of
-from exporters.consolidate import Policy, Record, Several, consolidate
+from exporters.configs import CONFIGS
+from exporters.consolidate import LeftOut, Policy, Record, Several, consolidate
 from exporters.export import write_export
+from exporters.features import features_of
 from exporters.pictures import PictureReader
 from exporters.tally import Tally
+from exporters.written import WrittenConfig, WrittenSplit
 
 INTERFACES = LABEL_CONFIG.parent
 PAIR = parse_label_config((INTERFACES / "preference_pair.xml").read_text(encoding="utf-8"))
@@ -60,8 +64,9 @@ def pair(judge: str | None, *people: str, config: LabelConfig = PAIR) -> Annotat
 
 def row(task: AnnotatedTask, config: LabelConfig = PAIR, several: Several = "last") -> Record:
     outcome = consolidate(task, config, Policy(several, b"key"))
-    assert isinstance(outcome, Record)
-    return outcome
+    assert not isinstance(outcome, LeftOut)
+    [only] = outcome
+    return only
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,9 @@ def test_the_card_counts_preferences() -> None:
     counts = tally.counts()
     assert counts.verdicts == {"A": 1, "B": 1, "undecided": 1}
     assert counts.prefilled == {("A", "A"): 1, ("B", "A"): 1}
-    facts = CardFacts("Pairs", counts, columns_of(PAIR), "last", "me/pairs", "data/train-*")
+    split = WrittenSplit("train", 3, "data/all/train-*")
+    written = WrittenConfig("all", "Every row.", columns_of(PAIR), 3, {}, (split,))
+    facts = CardFacts("Pairs", counts, (written,), "last", "me/pairs", "")
     assert "\n| `human_preference` | string | The person's choice for `preference`: A, B, undecided. |\n" in card(facts)
 
 
@@ -142,7 +149,7 @@ def exported(folder: Path, xml: str, *data: dict[str, Any], allow_missing: bool 
 
     reader = PictureReader(ImageLoader(Settings()), allow_missing=allow_missing)
     write_export(Project(1, "Kinds", xml, "", len(data)), Tasks(), reader, folder / "out", policy=Policy())
-    rows = load_dataset(str(folder / "out"), split="train", cache_dir=str(folder / "cache"))
+    rows = load_dataset(str(folder / "out"), "all", split="train", cache_dir=str(folder / "cache"))
     first = rows.column_names[0]
     plain = Image(decode=False)
     return list(rows.cast_column(first, List(plain) if isinstance(rows.features[first], List) else plain))
@@ -185,3 +192,76 @@ def test_data_are_found_where_the_config_points(tmp_path: Path) -> None:
     [only] = exported(tmp_path, xml, data)
     assert only["photos[1].url"] == stored(png(1))
     assert (only["said.text"], only["final_text"]) == ("a dot", "a dot")
+
+
+VERDICT = '<Choices name="verdict" toName="image"><Choice value="accept"/><Choice value="fix"/></Choices>'
+IMAGE = '<Image name="image" value="$image"/>'
+TEXT = '<Text name="caption" value="$caption"/>'
+KINDS: dict[Kind, tuple[str, dict[str, Any], str, str]] = {
+    "image-text": (f"{IMAGE}{TEXT}", {"caption": "a dot"}, "a dot", "Describe this image."),
+    "question-answer": (
+        f'{IMAGE}<Text name="question" value="$asked"/><Text name="answer" value="$answer"/>',
+        {"asked": "What is it?", "answer": "a dot"},
+        "a dot",
+        "What is it?",
+    ),
+    "document": (
+        f'{IMAGE}<Text name="transcription" value="$read"/>',
+        {"read": "dot"},
+        "dot",
+        "Transcribe the text in this image.",
+    ),
+    "chart": (
+        f'<Image name="chart" value="$image"/>{IMAGE}<Text name="summary" value="$said"/>',
+        {"said": "it rises"},
+        "it rises",
+        "Describe this chart.",
+    ),
+    "several-images": (
+        f'{IMAGE}<Image name="more" value="$more"/>{TEXT}',
+        {"more": uri(png(2)), "caption": "two dots"},
+        "two dots",
+        "Describe these images.",
+    ),
+    "preference-pair": (
+        f'{IMAGE}<Text name="text_a" value="$a"/><Text name="text_b" value="$b"/>'
+        '<Pairwise name="better" toName="text_a,text_b"/>',
+        {"a": "a dot", "b": "a star"},
+        "a dot",
+        "Describe this image.",
+    ),
+    "checklist": (f'{IMAGE}<Text name="requested" value="$wish"/>', {"wish": "a dot"}, "", ""),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_is_exported_in_every_config_that_applies_to_it(tmp_path: Path, kind: Kind) -> None:
+    """One task that a person judged; where there is a text, it is the answer to what one would ask for it."""
+    from datasets import get_dataset_config_names, load_dataset
+
+    objects, texts, final, asked = KINDS[kind]
+    xml = f"<View>{objects}{'' if kind == 'preference-pair' else VERDICT}</View>"
+    config = parse_label_config(xml)
+    assert kind_of(config) == kind
+    said = result(config, better="left") if kind == "preference-pair" else result(config, verdict=("accept",))
+
+    class Tasks:
+        def annotated_tasks(self, project_id: int) -> Iterator[tuple[Any, ...]]:
+            own = {"id": 1, "result": said, "completed_by": 1, "updated_by": 1, "lead_time": 2.0}
+            yield ({"id": 1, "data": {"image": uri(png(1)), **texts}, "annotations": [own], "predictions": []},)
+
+    reader = PictureReader(ImageLoader(Settings()), allow_missing=False)
+    out = tmp_path / "out"
+    summary = write_export(Project(1, "Kinds", xml, "", 1), Tasks(), reader, out, policy=Policy())
+    applying = {"checklist": ["default", "all", "judgements"], "preference-pair": list(CONFIGS)}
+    expected = applying.get(kind, ["default", "all", "sft", "judgements"])
+    assert get_dataset_config_names(str(out)) == [one.name for one in summary.configs] == expected
+    loaded = {name: load_dataset(str(out), name, split="train", cache_dir=str(tmp_path / "cache")) for name in expected}
+    made = {one.name: features_of(one.columns) for one in summary.configs}
+    assert {name: rows.features for name, rows in loaded.items()} == made
+    assert [rows.num_rows for rows in loaded.values()] == [1] * len(expected)
+    if final:
+        user, assistant = loaded["sft"][0]["messages"]
+        *pictures, text = user["content"]
+        assert (text["text"], assistant["content"][0]["text"]) == (asked, final)
+        assert len(pictures) == len(loaded["sft"][0]["images"]) == len({image.key for image in config.images})

@@ -6,7 +6,7 @@ from backend.core.trust.bias.groups import FieldGroups, GroupStats
 from backend.core.trust.diversity.variety import Diversity, TextDiversity
 from backend.report.page import Axis, Block, IntervalRow, Intervals, Notice, Paragraph, Section, Table
 from backend.trust.report.facts import Report
-from backend.trust.report.words import columns, counted, number_cell, of_share, percent, share_cell
+from backend.trust.report.words import NOT_KNOWN, columns, counted, number_cell, of_share, percent, share_cell
 
 _MOST_FIELDS = 8
 _MOST_GROUPS = 12
@@ -62,7 +62,7 @@ def diversity_section(report: Report) -> Section:
     if fields:
         rows = tuple(
             (
-                f"`{one.field}`",
+                one.field,
                 f"{len(one.counts):,}",
                 f"{one.effective_groups:.1f}",
                 ", ".join(f"{name} {number:,}" for name, number in one.counts[:3]),
@@ -71,14 +71,14 @@ def diversity_section(report: Report) -> Section:
             )
             for one in fields
         )
-        shown = columns("Field", "#Groups", "#Effective", "Largest", "Under 1 %", "#Without")
+        shown = columns("Field", "#Groups", "#Effective", "Largest", "Under 1\N{NO-BREAK SPACE}%", "#Without")
         note = "Effective: as many groups of equal size would be as various (exp of Shannon's entropy)."
         blocks.append(Table(shown, rows, "Spread over metadata fields", note))
     return Section("diversity", "Diversity of the samples", "", tuple(blocks))
 
 
 def _of_field(field: FieldGroups) -> Block:
-    title = f"By `{field.field}`" + (", cut at its quartiles" if field.quarters else "")
+    title = f"By {field.field}" + (", cut at its quartiles" if field.quarters else "")
     return _bars(title, field.groups[:_MOST_GROUPS])
 
 
@@ -173,18 +173,16 @@ def _requested(found: Diversity) -> Block:
     if requested is None:
         return Paragraph("")
     common = requested.features[:_MOST_ROWS]
-    rows = tuple(
-        (
-            one.text,
-            f"{one.tasks:,}",
-            share_cell(of_share(one.all_found)),
-            share_cell(of_share(one.people_all_found)),
-        )
-        for one in common
-    )
-    shown = columns("Requested", "#Tasks", "#All found, judge", "#All found, people blind")
+    found_by = {
+        "#All found, judge": tuple(share_cell(of_share(one.all_found)) for one in common),
+        "#All found, people blind": tuple(share_cell(of_share(one.people_all_found)) for one in common),
+    }
+    known = {title: cells for title, cells in found_by.items() if set(cells) != {NOT_KNOWN}}
+    rows = tuple((one.text, f"{one.tasks:,}", *cells) for one, *cells in zip(common, *known.values(), strict=True))
+    shown = columns("Requested", "#Tasks", *known)
+    once = f", {requested.once:,} of them once" if requested.once else ""
     note = (
-        f"{requested.distinct:,} different features in {counted(requested.tasks, 'task')}, {requested.once:,} of them "
-        f"once. Rarest: {', '.join(requested.rarest[:5])}."
+        f"{requested.distinct:,} different features in {counted(requested.tasks, 'task')}{once}. "
+        f"Rarest: {', '.join(requested.rarest[:5])}."
     )
     return Table(shown, rows, "Features asked for most", note)

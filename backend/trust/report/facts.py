@@ -31,7 +31,9 @@ from backend.core.trust.confidence.project_quality import ProjectQuality, qualit
 from backend.core.trust.diversity.variety import Diversity, diversity
 from backend.errors import TrustError
 from backend.store import Store
-from backend.trust.accepting import Acceptance, acceptance, audit_of, issued_of
+from backend.trust.accepting import foreseen, issued_of
+from backend.trust.calibrating import calibration_of as kept_calibration
+from backend.trust.calibrating import name_of
 from backend.trust.certifying import KINDS, STOPPED
 from backend.trust.reading import Reading
 
@@ -58,6 +60,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceCounts:
+    """How far the blind slice is labelled; as `BlindSlice`, without the labels themselves."""
+
+    drawn: int
+    labelled: int
+    missing: tuple[int, ...]
+    beyond: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What is certified, and whether it holds."""
 
@@ -80,10 +92,12 @@ class Report:
     project: int
     title: str
     kind: str
+    deciding: str | None
+    """The control that says the verdict or the preference; None on a form without one."""
     fingerprint: str
     made_at: datetime
     counts: Counts
-    slices: Mapping[str, BlindSlice]
+    slices: Mapping[str, SliceCounts]
     """By group; empty where the project has no blind slice."""
     standing: Standing
     agreement: ProjectAgreement
@@ -140,10 +154,11 @@ def make_report(
         project=project.id,
         title=project.title,
         kind=project.kind,
+        deciding=control.name if (control := project.config.control(deciding_control(project.config))) else None,
         fingerprint=project.fingerprint,
         made_at=datetime.now(UTC),
         counts=counts_of(reading),
-        slices={name: slice_of(tasks, plan) for name, tasks in strata.items()} if plan else {},
+        slices={name: _counted(slice_of(tasks, plan)) for name, tasks in strata.items()} if plan else {},
         **found,
     )
 
@@ -165,27 +180,30 @@ def counts_of(reading: Reading) -> Counts:
     )
 
 
+def _counted(found: BlindSlice) -> SliceCounts:
+    return SliceCounts(found.drawn, len(found.labelled), found.missing, found.beyond)
+
+
+UNREADABLE = "what is kept of the certificate was written by another version of vlm-judge; certify anew"
+
+
 def standing_of(reading: Reading, store: Store) -> Standing:
     """What is certified; nothing is changed by asking. Raises StoreError."""
     last = store.statements.last(reading.project.uid, reading.binding.fingerprint, *KINDS)
     if last is None or last.kind == STOPPED:
         return Standing({}, void=last.body if last else None)
-    issued, at = issued_of(reading, store)
-    void = issued.binding.void_because(reading.binding)
+    try:
+        issued, at = issued_of(reading, store)
+        void = issued.void_because(reading.binding, name_of(kept_calibration(reading, store)))
+    except TrustError:  # says where the store is, which is nobody's business on a page or a card
+        return Standing({}, void=UNREADABLE)
     if void is not None:
         return Standing(issued.certificates, issued.id, at, void)
-    audit = audit_of(reading, store, issued)
-    found = _acceptance(reading, store) if audit is None or audit.alarm_at is None else None
-    would = len(found.accept) if found else None
-    alarm = "the continuing audit says that the promise is broken" if found is None else None
-    return Standing(issued.certificates, issued.id, at, alarm, audit, would)
-
-
-def _acceptance(reading: Reading, store: Store) -> Acceptance | None:
-    try:
-        return acceptance(reading, store)
-    except TrustError:
-        return None
+    found = foreseen(reading, store)
+    if found.audit is not None and found.audit.alarm_at is not None:
+        alarm = "the continuing audit says that the promise is broken; `vlm-judge accept` will accept nothing more"
+        return Standing(issued.certificates, issued.id, at, alarm, found.audit)
+    return Standing(issued.certificates, issued.id, at, None, found.audit, len(found.accept))
 
 
 def as_json(report: Report) -> str:

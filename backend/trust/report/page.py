@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backend.core.agreement import NotComputable
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
-from backend.core.trust.acceptance.intervals import Interval
-from backend.report.page import Headline, Notice, Page
+from backend.core.trust.acceptance.certificate import Certificate
+from backend.report.page import Headline, Measure, Notice, Page
 from backend.trust.report.data_sections import diversity_section, group_section, own_biases_section
 from backend.trust.report.facts import Report
 from backend.trust.report.people_sections import agreement_section, anchoring_section, work_section
 from backend.trust.report.trust_sections import certificate_section, confidence_section, quality_section, risk_section
-from backend.trust.report.words import between, counted, of_interval, of_outcome, percent, share_cell
+from backend.trust.report.words import (
+    NOT_KNOWN,
+    between,
+    counted,
+    of_interval,
+    of_outcome,
+    percent,
+    share_cell,
+    short_percent,
+)
 
 FOOTNOTES = (
     "Blind labels are those of people who did not see the judge's answer, on tasks that were drawn at random. Labels "
@@ -19,6 +30,7 @@ FOOTNOTES = (
     "because several tasks about one image are not independent.",
     "Where several people labelled a task, most of those who decided say what is right; a tie or only skips count as "
     "the judge being wrong in certificates and risk, and are left out elsewhere.",
+    "To decide by this page whether to label on is a look at the labels too; then certify without `--only-look`.",
 )
 
 
@@ -80,40 +92,47 @@ def notices(report: Report) -> tuple[Notice, ...]:
     for name, each in missing:
         of = f" of {name}" if name else ""
         text = f"{counted(each.beyond, 'label')} of later ones count once these are labelled: "
-        tasks = ", ".join(map(str, each.missing[:8])) + (" ..." if len(each.missing) > 8 else "")
-        found.append(Notice("warning", f"Blind tasks{of} were passed over", text + f"tasks {tasks}."))
+        tasks = ", ".join(map(str, each.missing[:8])) + (" ..." if len(each.missing) > 8 else ".")
+        found.append(Notice("warning", f"Blind tasks{of} were passed over", text + f"tasks {tasks}"))
     return tuple(found)
 
 
 def _saved(report: Report) -> Headline:
     standing = report.standing
-    if standing.certificates and not standing.void:
-        accepted = sum(each.accepted for each in standing.certificates.values())
-        promise = max(
-            each.max_bad if isinstance(each, BadAccepted) else each.promise.max_error
-            for each in standing.certificates.values()
-        )
-        share = accepted / max(report.counts.judged, 1)
-        return Headline(
-            percent(share),
-            f"of the judged tasks need no person: at most {percent(promise, 1)} of these are wrong, certified",
-            level="good",
-            share=of_interval(Interval(share, share, share)),
-        )
-    return Headline(NO_NUMBER, "of the tasks are certified to need no person", level="warning")
+    if not standing.certificates or standing.void:
+        return Headline("0 %", "of the tasks are certified to need no person", level="warning")
+    found = tuple(standing.certificates.values())
+    share = sum(each.accepted for each in found) / max(report.counts.judged, 1)
+    return Headline(
+        percent(share),
+        f"of the judged tasks need no person: {_promised(found)}",
+        level="good",
+        share=Measure(share),
+    )
 
 
-NO_NUMBER = "0 %"
+def _promised(found: Sequence[Certificate | BadAccepted]) -> str:
+    on_average = [each.max_bad for each in found if isinstance(each, BadAccepted)]
+    if on_average:
+        return f"at most {short_percent(max(on_average))} of all are accepted and wrong, on average"
+    worst = max(each.promise.max_error for each in found if isinstance(each, Certificate))
+    return f"at most {short_percent(worst)} of these are wrong, certified"
 
 
 def _right(report: Report) -> Headline:
-    deciding = next((each for each in report.agreement.controls if each.control in ("verdict", "preference")), None)
+    deciding = next((each for each in report.agreement.controls if each.control == report.deciding), None)
     measure = of_outcome(deciding.blind.judge.percent if deciding else None)
+    of = "preferences" if deciding is not None and deciding.tag == "Pairwise" else "verdicts"
+    if deciding is None and report.calibration.labels:
+        measure = Measure(report.calibration.right / report.calibration.labels, n=report.calibration.labels)
+        of = "answers, in every control at once,"
     if measure.value is None:
-        return Headline("–", "agreement with people who did not see the answer is not measured yet", level="warning")
+        return Headline(
+            NOT_KNOWN, "agreement with people who did not see the answer is not measured yet", level="warning"
+        )
     return Headline(
         percent(measure.value),
-        f"of the judge's verdicts are those of people who did not see them ({counted(measure.n or 0, 'task')})",
+        f"of the judge's {of} are those of people who did not see them ({counted(measure.n or 0, 'task')})",
         between(measure),
         share=measure,
     )
@@ -121,13 +140,13 @@ def _right(report: Report) -> Headline:
 
 def _good(report: Report) -> Headline:
     if isinstance(report.quality, NotComputable):
-        return Headline("–", "the share of good samples is not measured yet", level="warning")
+        return Headline(NOT_KNOWN, "the share of good samples is not measured yet", level="warning")
     found = report.quality.quality
     interval = found.tuned or found.classical
     measure = of_interval(interval)
     return Headline(
         percent(interval.value),
-        f"of the samples are good (from the labels alone: {share_cell(of_interval(found.classical))})",
+        f"of the samples are good; the labels alone say {share_cell(of_interval(found.classical))}",
         between(measure),
         share=measure,
     )

@@ -146,7 +146,7 @@ def _coefficients(controls: list[ControlAgreement], who: str, of: Callable[[Cont
     note = "Stars count with their distance (quadratic weights, ordinal alpha). Kappa comes out low where nearly all "
     note += "tasks get the same answer, AC does not."
     note += f" {NOT_KNOWN}: {'; '.join(sorted(reasons))}." if reasons else ""
-    return Table(shown, rows, f"{title}: agreement beyond chance", note)
+    return Table(shown, rows, f"{title}, beyond chance", note)
 
 
 def _tables(controls: list[ControlAgreement]) -> list[Block]:
@@ -157,7 +157,7 @@ def _tables(controls: list[ControlAgreement]) -> list[Block]:
         if isinstance(table, Confusion) and len(table.categories) <= _MOST_ANSWERS and len(found) < _MOST_TABLES:
             names = tuple(str(category) for category in table.categories)
             counts = tuple(zip(*table.counts, strict=True))
-            found.append(Matrix(each.control, "People", "Judge", names, names, counts))
+            found.append(Matrix(f"Who says what: {each.control}", "People", "Judge", names, names, counts))
     return found
 
 

@@ -24,9 +24,9 @@ from backend.report.page import (
     Table,
 )
 from backend.trust.report.facts import Report, Standing
-from backend.trust.report.words import columns, counted, number_cell, of_interval, percent
+from backend.trust.report.words import columns, counted, number_cell, of_interval, percent, short_percent
 
-_FEWEST_SHOWN = 10
+_FEWEST_SHOWN = 30
 """Labels above a threshold for its risk to be drawn: of fewer it says next to nothing."""
 
 
@@ -35,20 +35,16 @@ def certificate_section(report: Report) -> Section:
     standing = report.standing
     blocks: list[Block] = []
     if not standing.certificates:
-        blocks.append(
-            Notice("neutral", "Nothing is certified", f"Try it: `vlm-judge certify --project {report.project}`.")
-        )
+        try_it = f"Try it: `vlm-judge certify --project {report.project}`."
+        neither = Notice("bad", "Nothing is accepted any more", standing.void) if standing.void else None
+        blocks.append(neither or Notice("neutral", "Nothing is certified", try_it))
         return Section("certificate", "Certificate", "Which tasks need no person, with a guarantee.", tuple(blocks))
     for name, each in standing.certificates.items():
-        of = f"{name}: " if name else ""
+        of = ("Void: " if standing.void else "") + (f"{name}: " if name else "")
         blocks.append(Notice("bad" if standing.void else "good", f"{of}{_claim(each)}", _evidence(each)))
     blocks += _acceptance(report.counts.accepted, standing)
     made = f"Certificate {standing.id} of {standing.at:%Y-%m-%d %H:%M} UTC. " if standing.at else ""
-    lead = (
-        f"{made}A guarantee about the draw of the blind slice and about nothing else: of 100 such certificates 95 or "
-        "more keep their promise, however good or bad the judge."
-    )
-    return Section("certificate", "Certificate", lead, tuple(blocks))
+    return Section("certificate", "Certificate", made + _meaning(report), tuple(blocks))
 
 
 def risk_section(report: Report) -> Section:
@@ -151,16 +147,28 @@ def confidence_section(report: Report) -> Section:
     return Section("confidence", "Confidence", lead, tuple(blocks))
 
 
+def _meaning(report: Report) -> str:
+    """What is promised; groups share the probability of a broken promise, so together they are as sure as was asked."""
+    found = report.standing.certificates.values()
+    confidences = [each.promise.confidence for each in found if isinstance(each, Certificate)]
+    if not confidences:
+        return "It is kept on average over draws of the blind slice; a single draw may be unlucky."
+    together = 100 * (1 - (1 - confidences[0]) * max(len(report.slices), 1))
+    return (
+        "A guarantee about the draw of the blind slice and about nothing else: if this were done in 100 projects, "
+        f"about {together:.4g} or more would keep what is promised, however good or bad the judge."
+    )
+
+
 def _claim(each: Certificate | BadAccepted) -> str:
     if isinstance(each, BadAccepted):
         return (
-            f"At most {percent(each.max_bad, 1)} of all tasks that could do without a person are accepted and wrong "
+            f"At most {short_percent(each.max_bad)} of all tasks that could do without a person are accepted and wrong "
             f"from a confidence of {each.threshold:.4g} on, on average over slices"
         )
-    return (
-        f"Of the tasks with a confidence of {each.threshold:.4g} or more at most {percent(each.promise.max_error, 1)} "
-        f"are wrong, with {percent(each.promise.confidence)} confidence"
-    )
+    above = f"Of the tasks with a confidence of {each.threshold:.4g} or more"
+    most, sure = short_percent(each.promise.max_error), short_percent(each.promise.confidence)
+    return f"{above} at most {most} are wrong, with {sure} confidence"
 
 
 def _evidence(each: Certificate | BadAccepted) -> str:
@@ -175,7 +183,7 @@ def _evidence(each: Certificate | BadAccepted) -> str:
 def _acceptance(accepted: int, standing: Standing) -> list[Block]:
     said = f"{counted(accepted, 'task')} accepted so far."
     if standing.would_accept:
-        said += f" {counted(standing.would_accept, 'more')[:-1]} would be accepted by `vlm-judge accept` now."
+        said += f" {standing.would_accept:,} more would be accepted by `vlm-judge accept` now."
     return [Paragraph(said), *([_audit(standing.audit)] if standing.audit and standing.audit.checked else [])]
 
 
@@ -183,7 +191,7 @@ def _audit(audit: Watch) -> Notice:
     text = (
         f"People looked again at {counted(audit.checked, 'accepted task')}, blind; the judge is wrong on "
         f"{audit.errors}. At least {percent(audit.lower_bound, 1)} of the accepted are wrong, at most "
-        f"{percent(audit.promise, 1)} are promised."
+        f"{short_percent(audit.promise)} are promised."
     )
     if audit.alarm_at is None:
         return Notice("good", "The continuing audit says nothing against it", text)

@@ -33,6 +33,11 @@ def percent(value: float | None, digits: int = 0) -> str:
     return NOT_KNOWN if value is None else f"{value * 100:.{digits}f} %"
 
 
+def short_percent(value: float) -> str:
+    """A share that somebody chose, with no more digits than it has: `5 %`, `97.5 %`."""
+    return f"{value * 100:.4g} %"
+
+
 def between(measure: Measure, digits: int = 0) -> str:
     """The interval of a share, such as `66 to 75 %`; empty where there is none."""
     if measure.low is None or measure.high is None:
@@ -50,8 +55,10 @@ def number_cell(outcome: Outcome | None) -> str:
     """A coefficient with its interval, for a table."""
     if not isinstance(outcome, Estimate):
         return NOT_KNOWN
-    interval = "" if outcome.low is None or outcome.high is None else f" ({outcome.low:.2f}–{outcome.high:.2f})"
-    return f"{outcome.value:.2f}{interval}"
+    if outcome.low is None or outcome.high is None:
+        return f"{outcome.value:.2f}"
+    to = "–" if outcome.low >= 0 else " to "
+    return f"{outcome.value:.2f} ({outcome.low:.2f}{to}{outcome.high:.2f})"
 
 
 def spread_cell(spread: Spread | None, unit: str = "", digits: int = 1) -> str:

@@ -46,6 +46,11 @@ def bad_accepted_from_json(text: str) -> BadAccepted:
         raise ValueError(f"this is no such statement of ours: {exc}; make it anew") from exc
 
 
+def fewest_labels(max_bad: float) -> int:
+    """Of fewer labels, whatever they say, no threshold follows; 19 for 5 %."""
+    return ceil(1 / max_bad - 1e-9) - 1
+
+
 def bad_accepted(
     max_bad: float,
     labels: Sequence[BlindLabel],
@@ -70,7 +75,7 @@ def bad_accepted(
         return NoCertificate("the slice was not drawn evenly, so its errors cannot simply be counted", count)
     allowed = floor(max_bad * (count + 1) + 1e-9) - 1
     if allowed < 0:
-        missing = ceil(1 / max_bad - 1e-9) - 1 - count
+        missing = fewest_labels(max_bad) - count
         return NoCertificate(f"{missing} more blind labels are needed", count, None, missing)
     wrong = sorted((project[label.task] for label in labels if label.wrong), reverse=True)
     floor_of_accepted = wrong[allowed] if len(wrong) > allowed else float("-inf")

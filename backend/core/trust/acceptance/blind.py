@@ -33,13 +33,17 @@ class BlindSlice:
 
 
 def strata_of(project: LabelledProject, plan: AuditPlan) -> dict[str, tuple[LabelledTask, ...]]:
-    """The tasks by what they were drawn with: all together, or each group by itself where shares differ."""
-    if len({share for _, share in plan.shares}) < 2:
-        return {"": project.tasks}
-    strata: dict[str, list[LabelledTask]] = {}
+    """The tasks by what they were drawn with: all together, or each group by itself where shares differ.
+
+    A group that came after the draw has the share of the whole, which may be another than those of its fellows.
+    """
+    groups: dict[str, list[LabelledTask]] = {}
     for task in project.tasks:
-        strata.setdefault(group_of(task.data, plan.by), []).append(task)
-    return {name: tuple(tasks) for name, tasks in sorted(strata.items())}
+        groups.setdefault(group_of(task.data, plan.by) if plan.by else "", []).append(task)
+    shares = dict(plan.shares)
+    if len({shares.get(name, plan.share) for name in groups}) < 2:
+        return {"": project.tasks}
+    return {name: tuple(tasks) for name, tasks in sorted(groups.items())}
 
 
 def slice_of(tasks: Iterable[LabelledTask], plan: AuditPlan) -> BlindSlice:
@@ -75,7 +79,10 @@ def labels_of(found: BlindSlice, config: LabelConfig, population: Mapping[int, f
     )
 
 
-def digest_of_labels(labels: Iterable[BlindLabel]) -> str:
-    """One hash for what the labels say, hexadecimal: the same labels are the same look."""
+def digest_of_look(labels: Iterable[BlindLabel], promised: str) -> str:
+    """One hash for what the labels say and what is to be promised by them, hexadecimal: the same are the same look.
+
+    Another promise by the same labels is another look, because the one that they please is what will be kept of it.
+    """
     said = ";".join(f"{label.task}:{int(label.wrong)}" for label in sorted(labels, key=lambda label: label.task))
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256(f"{promised};{said}".encode()).hexdigest()

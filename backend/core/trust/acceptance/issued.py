@@ -21,7 +21,9 @@ class Issued:
     certificates: Mapping[str, Certificate | BadAccepted]
     """By group; the one of an even draw under an empty name. Groups that got none are absent."""
     by: str = ""
-    """The key in the tasks' data that tells the group."""
+    """The key in the tasks' data that tells the group; empty after an even draw."""
+    calibration: str = ""
+    """Names the calibration whose confidences they are about; empty where these are the judge's own."""
 
     @property
     def binding(self) -> Binding:
@@ -41,7 +43,13 @@ class Issued:
     def to_json(self) -> str:
         """As one line that `issued_from_json` reads."""
         each = {name: json.loads(found.to_json()) for name, found in sorted(self.certificates.items())}
-        return json.dumps({"by": self.by, "certificates": each}, sort_keys=True)
+        return json.dumps({"by": self.by, "calibration": self.calibration, "certificates": each}, sort_keys=True)
+
+    def void_because(self, now: Binding, calibration: str) -> str | None:
+        """Why they do not hold for this judge, these tasks and this calibration; None while they do."""
+        if self.calibration != calibration and now.fingerprint == self.binding.fingerprint:
+            return "the confidence has been calibrated since, so that the threshold means something else; certify anew"
+        return self.binding.void_because(now)
 
 
 def issued_from_json(text: str) -> Issued:
@@ -51,7 +59,7 @@ def issued_from_json(text: str) -> Issued:
         each = {str(name): _read(json.dumps(one)) for name, one in found["certificates"].items()}
         if not each:
             raise ValueError("it holds no certificate")
-        return Issued(each, str(found["by"]))
+        return Issued(each, str(found["by"]), str(found["calibration"]))
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
         raise ValueError(f"this is no certificate of ours: {exc}; certify anew") from exc
 

@@ -1,0 +1,65 @@
+"""The folder of an export keeps what people wrote in its card, and takes nothing else away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.errors import ExportError
+from exporters.card_parts import BEGIN, END
+from exporters.folder import CARD, MARKER, fresh_folder
+
+
+def export(out: Path, rows: int, *more: str) -> str:
+    """What an export leaves in its folder; returns the card."""
+    with fresh_folder(out) as draft:
+        (draft / CARD).write_text(f"---\npretty_name: Dots\n---\n# Dots\n\n{rows} rows.\n", encoding="utf-8")
+        for name in ("data/all/train.parquet", *more):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).write_bytes(b"PAR1")
+    return (out / CARD).read_text(encoding="utf-8")
+
+
+def test_the_marker_lists_what_was_written(tmp_path: Path) -> None:
+    export(tmp_path / "out", 3, "plots/who.png")
+    marker = json.loads((tmp_path / "out" / MARKER).read_text(encoding="utf-8"))
+    assert marker == {"tool": "vlm-judge", "files": ["README.md", "data/all/train.parquet", "plots/who.png"]}
+
+
+def test_a_card_that_people_wrote_in_is_carried_over(tmp_path: Path) -> None:
+    card = export(tmp_path / "out", 3)
+    edited = (
+        card.replace("pretty_name", "license: mit\npretty_name").replace(BEGIN, f"Mine.\n\n{BEGIN}") + "\nThanks.\n"
+    )
+    (tmp_path / "out" / CARD).write_text(edited, encoding="utf-8")
+    again = export(tmp_path / "out", 4)
+    assert again.startswith(f"---\nlicense: mit\npretty_name: Dots\n---\nMine.\n\n{BEGIN}")
+    assert again.endswith(f"# Dots\n\n4 rows.\n{END}\n\nThanks.\n")
+    assert export(tmp_path / "out", 4) == again
+
+
+def test_a_card_edited_in_our_part_is_left_alone(tmp_path: Path) -> None:
+    edited = export(tmp_path / "out", 3).replace("3 rows", "three rows")
+    (tmp_path / "out" / CARD).write_text(edited, encoding="utf-8")
+    with pytest.raises(
+        ExportError,
+        match=r"README\.md was edited since it was exported: it was edited between .* move the file elsewhere",
+    ):
+        export(tmp_path / "out", 4)
+    assert (tmp_path / "out" / CARD).read_text(encoding="utf-8") == edited
+
+
+def test_a_card_that_was_removed_is_written_anew(tmp_path: Path) -> None:
+    card = export(tmp_path / "out", 3)
+    (tmp_path / "out" / CARD).unlink()
+    assert export(tmp_path / "out", 3) == card
+
+
+def test_a_card_that_cannot_be_read_stays(tmp_path: Path) -> None:
+    export(tmp_path / "out", 3)
+    (tmp_path / "out" / CARD).write_bytes(b"\xff\xfe")
+    with pytest.raises(ExportError, match=r"README\.md cannot be read .* move it elsewhere"):
+        export(tmp_path / "out", 3)
+    assert (tmp_path / "out" / CARD).read_bytes() == b"\xff\xfe"
