@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
+from backend.annotated import read_task
+from backend.authorship import is_accepted
 from backend.core.audit import AuditPlan, attributes_of, blind_prediction, group_of, is_blind, read_plan, spelled
 from backend.core.label_config import parse_label_config
 from backend.errors import LabelConfigError, StoreError, TrustError
@@ -28,6 +30,8 @@ HAS_PREDICTIONS: Json = {
 _NAMED = 5
 _KIND = "slice"
 """Of the statement in the store that says how a project's slice is drawn."""
+_MOST_UID_CHARS = 64
+"""What names a project in a request may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +117,34 @@ def hold_to(store: Store, uid: str, plan: AuditPlan | None) -> None:
     """The same for a label config that Label Studio itself has told; and remember what it says."""
     must_have_its_slice(store, uid, plan)
     with suppress(StoreError):
-        if plan and plan != remembered(store, uid):
+        if plan and 0 < len(uid) <= _MOST_UID_CHARS and plan != remembered(store, uid):
             store.statements.put(uid, "", _KIND, json.dumps(attributes_of(plan)))
 
 
 def must_be_unseen(studio: Studio, project: Project, plan: AuditPlan) -> None:
-    """Raise TrustError when people have labelled tasks of the slice with the judge's answer before them.
+    """Raise TrustError when tasks of the slice were labelled with the judge's answer in sight, or accepted without any.
 
-    They cannot be made blind any more, and leaving them out would leave no random draw.
+    They cannot be made blind any more, and leaving them out would leave no random draw. Nor can tasks leave the slice
+    that people have labelled blind: shown their answers now, nobody could tell that these labels were blind.
     """
-    seen = [task["id"] for task in _predicted(studio, project) if _is_drawn(plan, task) and _was_shown(task)]
+    seen, accepted, leaving = [], 0, []
+    for task in _predicted(studio, project):
+        if _is_drawn(plan, task):
+            if _was_shown(task):
+                accepted += (is_taken := _is_accepted(task))
+                seen += [] if is_taken else [task["id"]]
+        elif task.get("annotations") and any(_left(plan, task["id"], made) for made in task["predictions"]):
+            leaving.append(task["id"])
+    if leaving:
+        raise TrustError(
+            f"{len(leaving)} tasks that people have labelled blind would leave the slice (task {leaving[0]}, say), and "
+            "their labels would no longer count as blind; keep the slice as large as it is"
+        )
+    if accepted:
+        raise TrustError(
+            f"{accepted} tasks of such a slice were accepted without a person; give them back first: "
+            f"vlm-judge accept --project {project.id} --take-back"
+        )
     if seen:
         named = ", ".join(map(str, seen[:_NAMED])) + (" ..." if len(seen) > _NAMED else "")
         raise TrustError(
@@ -151,7 +173,7 @@ def settle(studio: Studio, store: Store, project: Project, plan: AuditPlan) -> S
                 version = made.get("model_version") or ""
                 hide(studio, store, plan, task["id"], made, plan.blind(task["id"], task["data"], version))
                 settled["blinded"] += 1
-            elif blind and not _is_drawn(plan, task) and not _comes_again(plan, task["id"], made):
+            elif blind and not _is_drawn(plan, task) and _left(plan, task["id"], made):
                 settled[_show(studio, store, plan, task["id"], made)] += 1
     return Settled(**settled)
 
@@ -182,10 +204,19 @@ def _is_drawn(plan: AuditPlan, task: Json) -> bool:
     return plan.drawn_with(task["id"], task["data"]) is not None
 
 
+def _left(plan: AuditPlan, task: int, made: Json) -> bool:
+    """Whether a prediction is blind because the slice was larger once."""
+    return is_blind(made.get("result") or ()) and not _comes_again(plan, task, made)
+
+
 def _comes_again(plan: AuditPlan, task: int, made: Json) -> bool:
     """Whether it was made blind for people to look again at what was accepted, and not by a slice that was larger."""
     place = plan.place_again(task)
     return place is not None and isclose(made.get("score") or 0.0, blind_prediction(place, "")["score"], rel_tol=1e-9)
+
+
+def _is_accepted(task: Json) -> bool:
+    return all(map(is_accepted, read_task(task).annotations))
 
 
 def _was_shown(task: Json) -> bool:

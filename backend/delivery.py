@@ -356,7 +356,7 @@ class _Round:
         for outcome in judge_tasks(self._service, self._worker, bodies, self._judging, deadline=self._deadline):
             number = int(outcome.task["id"])
             if isinstance(outcome.result, Verdict):
-                given = self._judging.given(outcome.task, outcome.result)
+                given = self._service.given(self._judging, outcome.task, outcome.result)
                 self._writes.add(number, given.prediction, given.withheld)
             elif isinstance(outcome.result, Failure):
                 self._fail(by_task[number], outcome.result)

@@ -192,7 +192,7 @@ class _Run:
             self.again[number] = result
             return
         if isinstance(result, Verdict):
-            given = self.judging.given(task, result)
+            given = self.service.given(self.judging, task, result)
             self.writes.add(number, given.prediction, given.withheld)
         else:
             self.fail(number, result)

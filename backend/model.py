@@ -15,6 +15,7 @@ from typing import Any
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.assemble import make_service
+from backend.audit_slice import hold_to
 from backend.core.judging import Judging
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError
@@ -93,7 +94,8 @@ class VlmJudge(LabelStudioMLBase):  # type: ignore[misc]
         Raises LabelConfigError when the project's label config has not come yet.
         """
         settings, service = JUDGE.made()
-        deadline, config = Deadline(settings.predict_deadline_s), self._config(_label_config_of_the_request())
+        deadline, config = Deadline(settings.predict_deadline_s), self._config(_of_the_request("label_config"))
+        hold_to(service.store, _of_the_request("project"), config.audit)
         entries = predict_tasks(service, JUDGE.worker(), tasks, config, deadline)
         if ModelResponse is None:
             return entries
@@ -112,10 +114,10 @@ class VlmJudge(LabelStudioMLBase):  # type: ignore[misc]
         return JUDGE.made()[1].judging(self._config())
 
 
-def _label_config_of_the_request() -> str:
-    """What the request that is being answered says; empty where it says none, or no server runs this."""
+def _of_the_request(name: str) -> str:
+    """What the request that is being answered says of this; empty where it says nothing, or no server runs this."""
     from flask import has_request_context, request
 
     body = request.get_json(silent=True) if has_request_context() else None
-    came = body.get("label_config") if isinstance(body, dict) else None
+    came = body.get(name) if isinstance(body, dict) else None
     return came if isinstance(came, str) else ""

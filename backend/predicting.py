@@ -119,7 +119,7 @@ def _entry(service: JudgeService, judging: Judging, task: Mapping[str, Any], res
     """The prediction; of a task of the blind slice one that shows nothing, once the judge's answer is in the store."""
     if not isinstance(result, Verdict):
         return []
-    given = judging.given(task, result)
+    given = service.given(judging, task, result)
     if given.withheld is not None:
         try:
             service.store.withheld.put(judging.audit_key, {task["id"]: given.withheld})

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from backend.admission import Busy
-from backend.audit_slice import must_have_its_slice
+from backend.audit_slice import hold_to
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.doors import lock, shown_path
 from backend.errors import LabelConfigError, StoreError, VlmJudgeError
@@ -95,7 +95,7 @@ def _predict(running: Running, body: PredictRequest) -> list[Any]:
 def _config(running: Running, body: SetupRequest | PredictRequest) -> LabelConfig:
     """The label config that came. Raises LabelConfigError, also when the project's blind slice has got lost in it."""
     config = parse_label_config(body.label_config)
-    must_have_its_slice(running.service.store, _name(body.project), config.audit)
+    hold_to(running.service.store, _name(body.project), config.audit)
     return config
 
 

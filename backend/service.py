@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from backend.core.audit import blind_prediction, number_of
 from backend.core.case import JudgeOptions
 from backend.core.examples import check_scale
-from backend.core.judging import Judge, Judging, make_judging
+from backend.core.judging import Given, Judge, Judging, make_judging
 from backend.core.kinds import Kind, kind_of
 from backend.core.label_config import LabelConfig
 from backend.core.rubric import Rubric
@@ -149,6 +150,27 @@ class JudgeService:
         )
         self._keep({item.key: run.result for item, run in zip(batch, runs, strict=True) if run.settled})
         return [run.result if run.settled else replace(run.result, unsettled=True) for run in runs]
+
+    def given(self, judging: Judging, task: Mapping[str, Any], verdict: Verdict) -> Given:
+        """What a project is given for a task's verdict, as `Judging.given`.
+
+        Tasks above the certified threshold that people look at again stay blind as well, when they are judged anew.
+        """
+        given, plan, number = judging.given(task, verdict), judging.config.audit, number_of(task)
+        place = plan.place_again(number) if plan and number is not None else None
+        if plan is None or number is None or place is None or given.withheld is not None:
+            return given
+        if not self._is_kept(plan.key, number):
+            return given
+        return Given(blind_prediction(place, judging.fingerprint), withheld=given.prediction)
+
+    def _is_kept(self, audit_key: str, task: int) -> bool:
+        """Whether people are kept from what a judge said of a task; also where the store cannot tell."""
+        try:
+            return bool(self.store.withheld.get(audit_key, (task,)))
+        except StoreError as exc:
+            self._note_store_problem(str(exc))
+            return True
 
     def close(self) -> None:
         """Stop the threads that fetch images and let go of the store."""

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     label_studio_url: Annotated[str | None, Field(validation_alias="LABEL_STUDIO_URL")] = None
     label_studio_api_key: Annotated[SecretStr | None, Field(validation_alias="LABEL_STUDIO_API_KEY")] = None
     hf_token: Annotated[SecretStr | None, Field(validation_alias="HF_TOKEN")] = None
+    annotator_key: SecretStr | None = None
+    """What exports make annotators' pseudonyms from, any secret text; None takes the Label Studio token, and whoever
+    changes that renames all people in the next export."""
 
     image_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Hosts on private networks that images may come from, comma separated."""
@@ -104,7 +107,9 @@ class Settings(BaseSettings):
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("basic_auth_user", "basic_auth_password", "webhook_secret", "examples", mode="before")
+    @field_validator(
+        "basic_auth_user", "basic_auth_password", "webhook_secret", "examples", "annotator_key", mode="before"
+    )
     @classmethod
     def _unset(cls, value: object) -> object:
         return value or None  # an empty variable is one that is not set

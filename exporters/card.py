@@ -16,7 +16,7 @@ from backend.core.label_config import Control, LabelConfig
 from backend.trust.report.words import counted
 from exporters.card_files import Sizes
 from exporters.card_metadata import metadata
-from exporters.card_notes import by_number, citation, language, licence, limits, told
+from exporters.card_notes import by_number, citation, language, licence, limits, named, told
 from exporters.card_plots import ABOUT, PlotFile
 from exporters.card_sheet import Sheet
 from exporters.card_trust import trust_parts
@@ -145,8 +145,8 @@ def card(facts: CardFacts) -> str:
         uses=[(config.name, USES[config.name]) for config in facts.configs if config.name in USES],
         has_splits=any(len(config.splits) > 1 for config in facts.configs),
         call=loading(facts.load_from, facts.configs, first, first.splits[0]),
-        generators=by_number(counts.generators),
-        datasets=by_number(counts.sources),
+        generators=named(counts.generators),
+        datasets=named(counts.sources),
         licence=licence(facts),
         language=language(counts),
         limits=limits(facts),
@@ -161,9 +161,10 @@ def _opening(facts: CardFacts, judges: list[_Judge]) -> str:
     counts = facts.counts
     models = listed(list(dict.fromkeys(judge.model for judge in judges)))
     by = f", judged by {models}" if judges else ""
-    people = f"reviewed by {counted(counts.annotators, 'person', 'people')} in Label Studio"
+    known = counted(counts.annotators, "person", "people") if counts.annotators else "people"  # users may be deleted
+    people = f"reviewed by {known} in Label Studio"
     whole = f"{counted(counts.rows_out, 'row')}: {SAMPLES[facts.kind]}{by}"
-    if not counts.annotators:
+    if not counts.seen:
         return f"{whole}. No person has reviewed them."
     each = "Each row says what the judge said, what the person said, and who decided."
     return f"{whole}{' and' if judges else ','} {people}. {each}"

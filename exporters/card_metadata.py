@@ -28,6 +28,9 @@ TASKS: dict[Kind, tuple[str, ...]] = {
     "several-images": ("image-text-to-text",),
 }
 _POWERS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+_ADDRESS = re.compile(r"https?://([^?#]+)", re.IGNORECASE)
+_MOST_LICENCE = 40
+"""Characters of a licence's name that is made of its address."""
 _THREE_LETTERS = re.compile(r"[a-z]{3}")
 
 
@@ -83,9 +86,13 @@ def licence_of(counts: Counts) -> str | None:
 
 
 def _licence_fields(licence: str | None) -> dict[str, str]:
-    """The Hub's identifier, or `other` with the name for what the Hub does not know."""
+    """The Hub's identifier, or `other` with the name for what the Hub does not know, and the link if it is one."""
     if licence is None:
         return {}
+    if address := _ADDRESS.match(licence):
+        words = re.findall(r"[a-z0-9.]+", address[1].lower().removeprefix("www."))
+        short = "-".join(words)[:_MOST_LICENCE].strip("-.")
+        return {"license": "other", "license_name": short or "other", "license_link": one_line(licence)}
     name = "-".join(one_line(licence).lower().split())
     return {"license": name} if name in _names("hub_licences.txt") else {"license": "other", "license_name": name}
 

@@ -19,6 +19,8 @@ FLAGS = {
     "own-family": "the text is by a model of the judge's own family",
 }
 _DEMO = "demo"
+_MOST_NAMED = 8
+"""Of what the data say in words of their own, so many are named; there may be one for every row."""
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
@@ -32,6 +34,14 @@ def by_number(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(code(name), number) for name, number in sorted(numbers.items(), key=lambda item: (-item[1], item[0]))]
 
 
+def named(numbers: Mapping[str, int], what: str = "rows") -> str:
+    """The most frequent with how many of `what` they have, and how many more there are."""
+    found = by_number(numbers)
+    more = len(found) - _MOST_NAMED
+    shown = ", ".join(f"{name} ({number:,} {what})" for name, number in found[:_MOST_NAMED])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
 def licence(facts: CardFacts) -> str:
     """What is known of it, in a sentence or two."""
     counts = facts.counts
@@ -40,7 +50,7 @@ def licence(facts: CardFacts) -> str:
         return code(name) + ("." if facts.licence else ", as every row says.")
     if not counts.licences:
         return "Not known: the data name none. Ask whoever published the images before using them."
-    said = ", ".join(f"{one} ({number:,} rows)" for one, number in by_number(counts.licences))
+    said = named(counts.licences)
     silent = counts.rows_out - sum(counts.licences.values())
     rest = f"; {silent:,} rows name none" if silent else ""
     return f"Not the same for all rows, see the column `licence`: {said}{rest}."
@@ -50,7 +60,7 @@ def language(counts: Counts) -> str:
     """What tasks say of it."""
     if not counts.languages:
         return "Not known: the tasks' data have no field `language`."
-    said = ", ".join(f"{name} ({number:,} tasks)" for name, number in by_number(counts.languages))
+    said = named(counts.languages, "tasks")
     silent = counts.tasks_out - sum(counts.languages.values())
     unknown = "" if languages(counts) else "; none of this is a code of ISO 639"
     return f"{said}" + (f"; {silent:,} tasks do not say" if silent else "") + f"{unknown}."

@@ -76,12 +76,12 @@ def _image(key: str, taken: Collection[str], *, several: bool) -> tuple[Column, 
     digest_name, digest = _free(f"{name}_sha256", taken), f"SHA-256 of the bytes of `{name}`, in hex"
     if several:
         return (
-            Column(name, "images", f"The task's `{key}` in their order.", images),
-            Column(digest_name, "texts", f"{digest}, in the same order.", digests),
+            Column(name, "images", f"The task's `{key}` in their order.", images, needs_pictures=True),
+            Column(digest_name, "texts", f"{digest}, in the same order.", digests, needs_pictures=True),
         )
     return (
-        Column(name, "image", f"The task's `{key}`.", images),
-        Column(digest_name, "text", f"{digest}.", digests),
+        Column(name, "image", f"The task's `{key}`.", images, needs_pictures=True),
+        Column(digest_name, "text", f"{digest}.", digests, needs_pictures=True),
     )
 
 

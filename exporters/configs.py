@@ -109,6 +109,7 @@ def _sft(config: LabelConfig, every: tuple[Column, ...], ask: Prompt) -> Dataset
             f"A user's turn with the images and {asked}, and the assistant's with the final text; parts of type "
             "`image` stand for `images` in their order.",
             messages,
+            needs_pictures=True,
         ),
         _images(),
         *_some(every, "final_text_source", "decided_by", "generator", "source", "licence", "annotation_id", "task_id"),
@@ -123,6 +124,7 @@ def _preference(every: tuple[Column, ...], ask: Prompt) -> DatasetConfig:
             "messages",
             "The user's turn: parts of type `image`, which stand for `images` in their order, and the text.",
             lambda record, pictures: _user(record, pictures, ask),
+            needs_pictures=True,
         ),
         Column("chosen", "messages", "The better answer.", lambda r, _: [_assistant(r.final_text or "")]),
         Column("rejected", "messages", "The worse answer.", lambda r, _: [_assistant(r.rejected[0])]),
@@ -175,7 +177,11 @@ def _some(every: tuple[Column, ...], *names: str) -> tuple[Column, ...]:
 
 def _images() -> Column:
     return Column(
-        "images", "images", "All images of the task.", lambda _, pictures: [*map(stored_image, _all(pictures))]
+        "images",
+        "images",
+        "All images of the task.",
+        lambda _, pictures: [*map(stored_image, _all(pictures))],
+        needs_pictures=True,
     )
 
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from backend.errors import ExportError
 
 ExitKind = Literal["jsonl", "webdataset", "croissant"]
-EXIT_KINDS: tuple[ExitKind, ...] = get_args(ExitKind)
 
 ROWS_AT_ONCE = 16
 """What is held in memory, images included, beside the row group that they are read from."""

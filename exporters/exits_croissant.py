@@ -84,30 +84,31 @@ def croissant(folder: Path, splits: Sequence[ExportedSplit]) -> dict[str, Any]:
 
 
 def _told_by_card(folder: Path) -> dict[str, str]:
-    """Name, description and licence, as the card says them; the folder's name where there is none."""
+    """Name, description and licence, as the card says them; the folder's name where it has no other."""
     card = folder / CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     headed = text.startswith("---\n") and text.count("---\n") > 1
     _, metadata, body = text.split("---\n", 2) if headed else ("", "", text)
     title = re.search(r"^# (.+)$", body, re.MULTILINE)
     said = body[title.end() :].strip().split("\n\n", 1)[0] if title else ""
-    licence = _licence(metadata)
+    told = _metadata(metadata)
+    name = told.get("pretty_name") or (title[1].strip() if title else folder.name)  # the heading is escaped
+    licence = told.get("license")
     return {
-        "name": title[1].strip() if title else folder.name,
+        "name": str(name),
         **({"description": " ".join(said.split())} if said and not said.startswith(("#", "|", "`")) else {}),
-        **({"license": licence} if licence else {}),
+        **({"license": str(licence)} if licence else {}),
     }
 
 
-def _licence(metadata: str) -> str | None:
+def _metadata(metadata: str) -> Mapping[str, Any]:
     import yaml
 
     try:
         found = yaml.safe_load(metadata) or {}
     except yaml.YAMLError as exc:
         raise ExportError(f"the metadata at the head of the card are no YAML: {exc}") from exc
-    licence = found.get("license") if isinstance(found, Mapping) else None
-    return str(licence) if licence else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _files_of(folder: Path, config: str, splits: Sequence[ExportedSplit]) -> dict[str, Any]:

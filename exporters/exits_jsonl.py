@@ -1,7 +1,8 @@
 """Rows as JSON lines, with their images as files.
 
 `jsonl/<config>/<split>.jsonl` has one row a line. Where the row has an image the line has the path of its file from
-`jsonl/` on, such as `images/<SHA-256 of the bytes>.png`; the same image is one file, whatever rows and configs show it.
+`jsonl/` on, such as `images/3f/<SHA-256 of the bytes>.png` in a folder of its first two digits; the same image is one
+file, whatever rows and configs show it. This is for use on this machine: a push leaves it out, see `exporters.push`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def _with_files(value: Any, root: Path) -> Any:
 
 
 def _put(content: bytes, name: str | None, root: Path) -> str:
-    inside = f"{IMAGES}/{hashlib.sha256(content).hexdigest()}.{ending_of(content, name)}"
-    if not (root / inside).exists():
-        (root / inside).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    inside = f"{IMAGES}/{digest[:2]}/{digest}.{ending_of(content, name)}"
+    path = root / inside
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
     return inside

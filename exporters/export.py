@@ -91,15 +91,16 @@ def export_project(
     dry_run: bool = False,
     progress: Progress | None = None,
     withheld: Callable[[], Withheld] | None = None,
-    trust: Report | None = None,
+    trust: Callable[[], Report | None] | None = None,
 ) -> ExportSummary:
     """Export a project to the folder `out`, and push it when a target is given; a dry run only says what that would do.
 
-    Without an annotator key in the policy the Label Studio token is the key, so that the same token gives
-    the same pseudonyms. `withheld` is opened when the project has a blind slice; without it the judge's answers to that
-    stay unknown. `trust` is what the card says of how good the judge is. Raises ExportError or StudioError; then `out`
-    is as it was before.
+    Without an annotator key in the policy that of the settings makes the pseudonyms, or else the Label Studio token.
+    `withheld` is opened when the project has a blind slice; without it the judge's answers to that stay unknown.
+    `trust` tells what the card says of how good the judge is, and is asked once all that is quickly seen to be wrong
+    has been looked at. Raises ExportError or StudioError; then `out` is as it was before.
     """
+    out = out.expanduser()
     from backend.images import ImageLoader
     from backend.studio import Studio
 
@@ -107,15 +108,14 @@ def export_project(
         raise ExportError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to say which Label Studio to export from")
     token = _check(settings, out, target, dry_run=dry_run)
     api_key = settings.label_studio_api_key.get_secret_value()
-    policy = policy or Policy()
-    if not policy.annotator_key:
-        policy = replace(policy, annotator_key=api_key.encode())
+    policy = with_key(policy or Policy(), settings)
     studio = Studio(settings.label_studio_url, api_key)
     project = studio.project(project_id)
     config = parse_label_config(project.label_config)
     _check_keys(config, target)
     kept = withheld() if withheld and config.audit else None
-    with _kept_images(ImageLoader(settings), config, options) as images:
+    measured = trust() if trust else None
+    with _kept_images(ImageLoader(settings), config, options, settings.label_studio_url) as images:
         pictures = PictureReader(images, allow_missing=allow_missing, options=options.pictures)
         summary = write_export(
             project,
@@ -127,9 +127,17 @@ def export_project(
             named=target.repo_id if target else None,
             progress=progress,
             withheld=kept,
-            trust=trust,
+            trust=measured,
         )
     return _pushed(summary, target, token, dry_run=dry_run)
+
+
+def with_key(policy: Policy, settings: Settings) -> Policy:
+    """The policy with a key for pseudonyms: its own, that of the settings, or else the Label Studio token."""
+    key = settings.annotator_key or settings.label_studio_api_key
+    if policy.annotator_key or key is None:
+        return policy
+    return replace(policy, annotator_key=key.get_secret_value().encode())
 
 
 def export_batch(
@@ -149,12 +157,13 @@ def export_batch(
     """
     from exporters.batch import BatchSource
 
+    out = out.expanduser()
     token = _check(settings, out, target, dry_run=dry_run)
     source = BatchSource(settings, batch)
     config = parse_label_config(source.facts.label_config)
     _check_keys(config, target)
     named = target.repo_id if target else None
-    with _kept_images(source.images, config, options) as images:
+    with _kept_images(source.images, config, options, settings.label_studio_url or "") as images:
         pictures = PictureReader(images, allow_missing=allow_missing, options=options.pictures, release=source.release)
         summary = write_export(
             source.facts, source, pictures, out, policy=Policy(), options=options, named=named, progress=progress
@@ -163,13 +172,15 @@ def export_batch(
 
 
 @contextmanager
-def _kept_images(source: ImageSource, config: LabelConfig, options: ExportOptions) -> Iterator[ImageSource]:
+def _kept_images(
+    source: ImageSource, config: LabelConfig, options: ExportOptions, server: str
+) -> Iterator[ImageSource]:
     """The source, with what it fetches kept where it was asked for, or for as long as two passes need it."""
     if options.cache is not None:
-        yield KeptImages(source, options.cache)
+        yield KeptImages(source, options.cache, server)
     elif needs_survey(config, options):
         with TemporaryDirectory(prefix="vlm-judge-export-") as folder:
-            yield KeptImages(source, Path(folder))
+            yield KeptImages(source, Path(folder), server)
     else:
         yield source
 

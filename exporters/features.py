@@ -58,6 +58,8 @@ class Column:
     meaning: str
     """One sentence for the dataset card."""
     read: Callable[[Record, Pictures], Any]
+    needs_pictures: bool = False
+    """Whether it is read from the images, and not from the record alone."""
 
 
 def features_of(columns: tuple[Column, ...]) -> Features:

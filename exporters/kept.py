@@ -20,14 +20,18 @@ _LOOK_AT_DISK_EVERY = 64
 class KeptImages:
     """Images of web and Label Studio addresses: from the folder where it has them, else from their source.
 
-    One file per address, named by its SHA-256, with the bytes as they came; of cloud storage per task and address. It
+    One file per address, named by its SHA-256, with the bytes as they came; of Label Studio per server and address, of
+    cloud storage, which a server reads for a task, per server, task and address. It
     never asks whether they have changed since: it is for going on with an export, and is to be deleted afterwards. It
     takes as much of the disk as the images do, but leaves 2 GiB free. Safe to use from several threads.
     """
 
-    def __init__(self, source: ImageSource, folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
-        """Raises ExportError when the folder cannot be made."""
+    def __init__(
+        self, source: ImageSource, folder: Path, server: str = "", *, min_free_bytes: int = MIN_FREE_BYTES
+    ) -> None:
+        """`server` is Label Studio's address. Raises ExportError when the folder cannot be made."""
         self._source = source
+        self._server = server.rstrip("/")
         self._folder = folder.expanduser()
         self._min_free_bytes = min_free_bytes
         self._writes = 0
@@ -58,8 +62,9 @@ class KeptImages:
         scheme, is_address, _ = uri.partition("://")
         if not is_address and not uri.startswith("/"):
             return None
-        whose = f"{task}\n" if scheme in CLOUD_SCHEMES else "\n"
-        name = hashlib.sha256(f"{whose}{uri}".encode(errors="surrogatepass")).hexdigest()
+        is_cloud = scheme in CLOUD_SCHEMES
+        whose = f"{self._server}\n{task}" if is_cloud else "" if is_address else self._server
+        name = hashlib.sha256(f"{whose}\n{uri}".encode(errors="surrogatepass")).hexdigest()
         return self._folder / name[:2] / name
 
     def _keep(self, path: Path, content: bytes) -> None:

@@ -99,6 +99,7 @@ class PictureReader:
         self._allow_missing = allow_missing
         self._options = options
         self._failures: dict[int, str] = {}
+        self._unread: dict[tuple[int, str, int], str] = {}
         self._known: LRUCache[bytes, _Ready] = LRUCache(
             MAX_KNOWN_BYTES, lambda ready: len(ready.picture.data) + _OVERHEAD_BYTES
         )
@@ -132,7 +133,8 @@ class PictureReader:
     def read_all(self, outcomes: Iterable[Outcome]) -> Generator[tuple[Outcome, Pictures], None, None]:
         """What became of tasks, in order, with their images by key; rows of one task share them.
 
-        Several tasks are read at a time, by threads. Raises ExportError once too many have failed.
+        Several tasks are read at a time, by threads. An image that could not be read the last time is not tried again:
+        splits were made without it. Raises ExportError once too many have failed.
         """
         self._counts, self._ahead_bytes, self._failures = [0, 0, 0], 0, {}
         waiting: deque[_Waiting] = deque()
@@ -191,18 +193,24 @@ class PictureReader:
 
     def _read_task(self, record: Record) -> _Found:
         found = {
-            key: tuple(self._read(record.task_id, key, uri) for uri in uris) for key, uris in record.images.items()
+            key: tuple(self._read((record.task_id, key, at), uri) for at, uri in enumerate(uris))
+            for key, uris in record.images.items()
         }
         with self._lock:
             self._ahead_bytes += _size(found)
         return found
 
-    def _read(self, task: int, key: str, uri: str | None) -> _Ready | _Failure:
+    def _read(self, place: tuple[int, str, int], uri: str | None) -> _Ready | _Failure:
+        """The image at a place: the task, the key, and where in the list."""
+        task, key, _ = place
+        if place in self._unread:
+            return _Failure(key, self._unread[place])
         try:
             if not uri or not uri.strip():
                 raise ImageError("it is empty in the task's data")
             return self._ready(self._source.read(uri, str(task)))
         except ImageError as exc:
+            self._unread[place] = str(exc)
             return _Failure(key, str(exc))
 
     def _ready(self, content: bytes) -> _Ready:
@@ -231,12 +239,6 @@ def _ready(content: bytes, picture: Image.Image, options: PictureOptions) -> _Re
         stored, kind, was_encoded, lost_place = encoded(picture, "png"), "png", True, True
     digest = identity if stored is placeless else hashlib.sha256(stored).hexdigest()
     return _Ready(Picture(stored, f"{digest[:16]}.{kind}", digest, identity), lost_place, was_encoded)
-
-
-def picture_of(content: bytes) -> Picture:
-    """Bytes that are known to be an image, as a picture; they stay as they are."""
-    digest = hashlib.sha256(content).hexdigest()
-    return Picture(content, f"{digest[:16]}.{format_of(content)}", digest, digest)
 
 
 def format_of(content: bytes) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from backend.errors import ExportError
+from exporters.exits_jsonl import FOLDER as LINES
 from exporters.folder import CARD, MARKER
 from exporters.privacy import check_personal
 from exporters.push_plan import (
@@ -103,10 +104,13 @@ def check_push(repo_id: str, token: str | None, *, must_write: bool = True) -> s
 def plan_push(folder: Path, target: PushTarget, token: str | None) -> PushPlan:
     """What a push of the export in this folder would do; writes nothing.
 
+    Rows as JSON lines stay here: with a file for every image they are too many for a repository, and the Parquet files
+    say the same.
     Without a token only a public dataset can be seen. Raises ExportError, also when a push would be refused: for
     personal data, for files or a card of other people that would be lost, or for who sees the dataset.
     """
-    paths = _files(folder)
+    every = _files(folder)
+    paths = {name: path for name, path in every.items() if not name.startswith(f"{LINES}/")}
     check_personal(folder, target.personal)
     api = _api(target, token)
     with _hub_errors(target.repo_id):
@@ -116,7 +120,8 @@ def plan_push(folder: Path, target: PushTarget, token: str | None) -> PushPlan:
     here = {name: _here(path) for name, path in paths.items()}
     here[CARD] = _held(card.encode())
     here[MARKER] = _held(manifest_text(here).encode())
-    return planned(target, f"{api.endpoint}/datasets/{target.repo_id}", here, there, kept)
+    plan = planned(target, f"{api.endpoint}/datasets/{target.repo_id}", here, there, kept)
+    return replace(plan, staying=len(every) - len(paths))
 
 
 def carry_out(plan: PushPlan, token: str | None) -> Pushed:
@@ -222,7 +227,7 @@ def _check_target(target: PushTarget, there: There) -> None:
 
 
 def _files(folder: Path) -> Mapping[str, Path]:
-    """What of the folder is pushed beside card and manifest, by its path there: all but what has a hidden name.
+    """What is in the folder beside card and manifest, by its path: all but what has a hidden name.
 
     Raises ExportError when it is no export.
     """

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from backend.errors import ExportError
 from exporters.card_parts import kept_by_merging, lost_by_merging, merged_card
+from exporters.exits_jsonl import FOLDER as LINES
 from exporters.folder import CARD, MARKER
 
 Change = Literal["add", "replace", "remove", "same"]
@@ -116,6 +117,8 @@ class PushPlan:
     """On the Hub, and not ours."""
     kept: tuple[str, ...]
     """What stays of the card that is there: `text`, names of metadata."""
+    staying: int = 0
+    """Files of the export that are not pushed: rows as JSON lines and their images."""
 
     @property
     def changes(self) -> tuple[PlannedFile, ...]:
@@ -130,6 +133,8 @@ class PushPlan:
         same = len(self.files) - len(self.changes)
         sending = f"{len(sent)} files to send ({in_bytes(sum(one.size for one in sent))})"
         lines.append(f"{sending}, {removed} to remove, {same} the same")
+        if self.staying:
+            lines.append(f"not pushed: {LINES}/ ({self.staying:,} files); the Parquet files hold the same rows")
         if self.left_alone:
             lines.append(f"left alone, no export put them there as they are: {_shown(self.left_alone)}")
         return tuple(lines)

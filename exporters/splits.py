@@ -11,8 +11,9 @@ Two things need all images before the first row is written; a `Survey` takes the
   elsewhere. All of them follow the smallest identity among them. Where all tasks share one picture, all are on one
   side.
 - Exact shares within groups (`--stratify`): each group's images stand in the order of their draw and are cut where the
-  shares say, to the nearest image. An image whose rows are of several groups counts for the group that comes first in
-  the alphabet. Then images may change sides when tasks are added.
+  shares say: of n images a share s gets n s, rounded up or down. Which of the two a number drawn from the group's name
+  tells, so that the shares hold over many small groups as well. An image whose rows are of several groups counts for
+  the group that comes first in the alphabet. Then images may change sides when tasks are added.
 """
 
 from __future__ import annotations
@@ -84,9 +85,11 @@ class Splits:
 
     def of(self, task: int, identities: Sequence[str]) -> str:
         """The split of a row with these images; of one without any, it follows from its task's number."""
-        placed = self._placed.get(_key(identities[0])) if identities else None
+        for identity in identities:  # some may have become readable, or come to the task, since the survey
+            if (placed := self._placed.get(_key(identity))) is not None:
+                return placed
         draw = drawn(identities[0] if identities else f"task {task}")
-        return placed or self.shares[bisect_right(self._cuts, draw)].name
+        return self.shares[bisect_right(self._cuts, draw)].name
 
 
 class Survey:
@@ -115,11 +118,19 @@ class Survey:
         return {image: sides[self._root(image)] for image in list(self._parents)}
 
     def _ranked(self, draws: Mapping[bytes, float]) -> dict[bytes, float]:
-        """In the place of each draw its rank in its group, evenly over (0, 1)."""
+        """In the place of each draw its rank in its group, evenly over [0, 1), from where the group's name draws.
+
+        Were all ranks taken in their middle, no group of fewer than five images would reach a last share of a tenth.
+        """
         members: dict[str, list[bytes]] = {}
         for root in sorted(draws, key=lambda root: (draws[root], root)):
             members.setdefault(self._groups[root], []).append(root)
-        return {root: (rank + 0.5) / len(group) for group in members.values() for rank, root in enumerate(group)}
+        starts = {name: drawn(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()) for name in members}
+        return {
+            root: (rank + starts[name]) / len(group)
+            for name, group in members.items()
+            for rank, root in enumerate(group)
+        }
 
     def _root(self, image: bytes) -> bytes:
         """The smallest identity among those that belong together with this one."""

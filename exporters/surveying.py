@@ -41,7 +41,8 @@ def grouping(config: LabelConfig, options: ExportOptions) -> Callable[[Record], 
         return lambda record: ""
     if len(options.splits) < 2:
         raise ExportError("--stratify is about splits; say which with --splits train=0.9,test=0.1")
-    known = {column.name: column for column in columns_of(config) if column.kind in _GROUPING}
+    told = (column for column in columns_of(config) if not column.needs_pictures)
+    known = {column.name: column for column in told if column.kind in _GROUPING}
     column = known.get(options.stratify)
     if column is None:
         raise ExportError(

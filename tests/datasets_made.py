@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from backend.core.label_config import parse_label_config
 from backend.interfaces import default_label_config
 from backend.service import Prepared
 from backend.settings import Settings
+from exporters.features import Picture
 
 SCRIPTED = Settings(engine="scripted")
 CONFIG = parse_label_config(default_label_config())
@@ -28,6 +30,12 @@ def png(shade: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), (shade % 256, shade // 256, 7)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def picture_of(content: bytes) -> Picture:
+    """The bytes of a PNG as they go into an export."""
+    digest = hashlib.sha256(content).hexdigest()
+    return Picture(content, f"{digest[:16]}.png", digest, digest)
 
 
 def image(shade: int) -> dict[str, Any]:

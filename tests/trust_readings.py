@@ -50,7 +50,7 @@ def reading_of(
 ) -> Reading:
     """What is read of it; tasks are open unless people labelled them or the judge was given them."""
     own = accepted or {}
-    contents = ((task.task, content_of(task.data, judged=task.judge is not None)) for task in labelled.tasks)
+    contents = ((task.task, content_of(task.data, task.judge)) for task in labelled.tasks)
     return Reading(
         Project(labelled.id, labelled.title, "", labelled.fingerprint, len(labelled.tasks), "1.1795361354"),
         labelled,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from backend.batch.fields import HELD, HeldImages, Row
+from backend.batch.fields import HELD, HeldImages, Row, nested
 from backend.batch.judgement import ROW
 from backend.core.audit import AuditPlan
 from backend.core.label_config import LabelConfig, parse_label_config
@@ -284,7 +284,8 @@ class Arrivals:
             return None
         images.hold(row)
         try:
-            return {**{key: self._shown(row.id, value, images) for key, value in data.items()}, ROW: row.id}
+            shown = {key: self._shown(row.id, value, images) for key, value in data.items()}
+            return {**nested(shown, self._needed), ROW: row.id}
         except ImageError:
             return None
         finally:

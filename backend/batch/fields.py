@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ _ADDRESSES = ("data:", "http://", "https://", *(f"{scheme}://" for scheme in CLO
 _ON_STUDIO = ("/data/", "/storage-data/", "/tasks/", "/projects/")
 _ON_HUB = "hf://datasets/"
 _ARCHIVES = ("zip://", "tar://")
+_STEPS = re.compile(r"\[(\d{1,5})\]|([^.\[\]]+)")
 EMBEDDED = "the image in the row"
 
 Held = Mapping[str, bytes | str]
@@ -153,7 +155,8 @@ class RowReader:
         if absent:
             raise BatchError(f"the data have no column {', '.join(absent)}, only {has}; mend --column")
         texts = {text.key for text in self._config.texts if text.key and role_of(text.name) != "requested"}
-        wanted = [key for key in (*sorted(self._images), *sorted(texts)) if _first(key) not in self._columns]
+        shown = (*sorted(self._images), *sorted(texts))
+        wanted = [key for key in shown if key not in self._columns and _first(key) not in self._columns]
         if wanted:
             raise BatchError(
                 f"the label config shows {', '.join(wanted)}, and the data have only {has}; say which column it is "
@@ -170,6 +173,33 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else str(value)
+
+
+def nested(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The data with what columns named `photo.url` or `pages[0]` hold where these keys reach, as Label Studio wants it.
+
+    What stands in the way there, which no such key can be shown with, makes room.
+    """
+    found = dict(data)
+    for key in keys:
+        first, *others = [int(at) if at else name for at, name in _STEPS.findall(key)] or [key]
+        if others and key in found and isinstance(first, str):
+            found[first] = _with(found.get(first), others, found.pop(key))
+    return found
+
+
+def _with(held: Any, steps: Sequence[str | int], value: Any) -> Any:
+    """What is held, with the value where the steps lead."""
+    if not steps:
+        return value
+    step, *rest = steps
+    if isinstance(step, str):
+        inside = held if isinstance(held, Mapping) else {}
+        return {**inside, step: _with(inside.get(step), rest, value)}
+    items = [*held] if isinstance(held, list) else []
+    items += [None] * (step + 1 - len(items))
+    items[step] = _with(items[step], rest, value)
+    return items
 
 
 def _first(key: str) -> str:

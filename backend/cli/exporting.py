@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from backend.cli.root import load_settings, main, told_plainly
-from backend.progress import progress_bar
+from backend.progress import plain_progress, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,8 @@ if TYPE_CHECKING:
     "--also",
     multiple=True,
     type=click.Choice(["jsonl", "webdataset", "croissant"]),
-    help="Write this form too, beside Parquet; may be repeated.",
+    help="Write this form too, beside Parquet; may be repeated. A push leaves out jsonl, which has a file for every "
+    "image and the same rows as Parquet.",
 )
 @told_plainly
 def export(project_id: int | None, batch_dir: Path | None, out: Path, **given: Any) -> None:
@@ -92,10 +94,11 @@ def export(project_id: int | None, batch_dir: Path | None, out: Path, **given: A
 
     if (project_id is None) == (batch_dir is None):
         raise click.UsageError("say what to export: --project NUMBER, or --from-batch DIR")
+    if batch_dir is not None:
+        _check_no_people(click.get_current_context())
     pushing = {"allow_missing": given["allow_missing"], "target": _target(given), "dry_run": given["dry_run"]}
     options = _options(given)
     settings = load_settings()
-    trust = None if project_id is None else _trust(settings, project_id)
     with progress_bar("Exporting") as report:
         if batch_dir is not None:
             summary = export_batch(settings, batch_dir, out, options=options, progress=report, **pushing)
@@ -108,11 +111,20 @@ def export(project_id: int | None, batch_dir: Path | None, out: Path, **given: A
                 options=options,
                 progress=report,
                 withheld=lambda: _withheld(settings),
-                trust=trust,
+                trust=lambda: _trust(settings, project_id),
                 **pushing,
             )
     for line in summary.lines():
         click.echo(line)
+
+
+def _check_no_people(context: click.Context) -> None:
+    """Raise a usage error for what chooses among people's annotations, which a batch has none of."""
+    for name in ("several", "annotator"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f"--{name} chooses among people's annotations, and --from-batch has none; leave it out"
+            )
 
 
 def _options(given: Mapping[str, Any]) -> ExportOptions:
@@ -174,8 +186,7 @@ def _trust(settings: Settings, project_id: int) -> Report | None:
         return None
     store = Store(settings.store)
     try:
-        with progress_bar("Measuring") as told:
-            reading = read_project(studio, store, project_id, told)
+        reading = read_project(studio, store, project_id, plain_progress("Measuring"))  # a bar is shown already
         return make_report(reading, store)
     except TrustError as exc:
         click.echo(f"the card says nothing of how good the judge is: {exc}", err=True)

@@ -49,6 +49,10 @@ def _read(studio: Studio, store: Store, project_id: int) -> Reading:
     return reading
 
 
+def _told(text: str) -> None:
+    click.echo(text, err=True)
+
+
 @main.command()
 @project_option
 @json_option
@@ -90,7 +94,7 @@ def calibrate(project_id: int, share: float, as_json: bool) -> None:
 
     studio, store = _edges()
     found = calibrate_project(_read(studio, store, project_id), store, share)
-    click.echo(found.to_json() if as_json else "\n".join(calibration_lines(found)))
+    click.echo(found.to_json() if as_json else "\n".join(calibration_lines(found, share)))
 
 
 @main.command()
@@ -143,8 +147,8 @@ def certify(project_id: int, max_error: float | None, max_bad_accepted: float | 
 def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> None:
     """Take the judge's answers above the certified threshold as annotations, marked as its decision.
 
-    A random 3 % of them go to people all the same, blind, for ever. Once these show that the promise is broken, nothing
-    more is accepted.
+    A random 3 % of them go to people all the same, blind, for ever. Once these show that a promised --max-error is
+    broken, nothing more is accepted.
 
     Example: vlm-judge accept --project 1 --dry-run
     """
@@ -154,19 +158,17 @@ def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> No
     studio, store = _edges()
     reading = _read(studio, store, project_id)
     if take_back:
-        with progress_bar("Taking back") as report:
+        with progress_bar("Taking back") as report, store.held(reading.project.uid, _told):
             count = 0 if dry_run else accepting.take_back(studio, reading, report)
         would = sum(map(len, reading.accepted.values())) if dry_run else count
         sentence = f"{would} annotations {'would be taken back' if dry_run else 'taken back'}; people decide again"
         click.echo(json.dumps({"taken_back": would, "dry_run": dry_run}) if as_json else sentence)
         return
-    found = accepting.acceptance(reading, store)
+    found = accepting.acceptance(reading, store, keep=not dry_run)
     done = None
     if not dry_run:
-        with progress_bar("Accepting") as report, store.alone(reading.project.uid) as mine:
-            done = accepting.accept(studio, store, reading, found, report) if mine else None
-        if not mine:
-            raise click.ClickException("another process writes to this project; try again when it is done")
+        with progress_bar("Accepting") as report, store.held(reading.project.uid, _told):
+            done = accepting.accept(studio, store, reading, found, report, _told)
     click.echo(acceptance_as_json(found, done) if as_json else "\n".join(acceptance_lines(found, done)))
 
 

@@ -68,6 +68,16 @@ class Format:
     reader: Reader
 
 
+def _was_blind(row: Row) -> bool:
+    """Whether people could not see the judge's answer, on a task that was drawn for that.
+
+    Datasets from before the blind slice say only who began from the judge's answer.
+    """
+    if "audit" not in row:
+        return row.get("decided_by") == "human"
+    return bool(row["audit"]) and row.get("saw_prediction") is False
+
+
 def read_export(row: Row, number: str, folder: Path | None) -> Labelled:
     """A row of `vlm-judge export`: the task's own columns stand before `final_text`, people's begin with `human_`.
 
@@ -77,7 +87,7 @@ def read_export(row: Row, number: str, folder: Path | None) -> Labelled:
     images = [name for name in inputs if f"{name}_sha256" in inputs]
     texts = [name for name in inputs if name not in images and name.removesuffix("_sha256") not in images]
     name = str(row.get("task_id") or number)
-    kind = LABELLED_BLIND if row.get("decided_by") == "human" else "labelled with the judge's answer in view"
+    kind = LABELLED_BLIND if _was_blind(row) else "labelled with the judge's answer in view"
     pictures = tuple(picture for image in images for picture in pictures_of(row[image], folder))
     if EXPORTED_PREFERENCE in row and any(set(sides) <= set(texts) for sides in SIDES):
         return _pair(row, (EXPORTED_PREFERENCE,), name, kind, pictures)

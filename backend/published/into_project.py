@@ -49,25 +49,29 @@ class Bringing:
     the judge said is published."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of somebody else's, for keys of the task's data which columns they are."""
-    _rows: OurRows | OtherRows = field(init=False)
 
     def __post_init__(self) -> None:
         published = self.published
-        if not published.is_ours:
-            config = parse_label_config(self.label_config)
-            self._rows = OtherRows(config, published.schema, published.name, self.columns)
-            return
-        if self.columns:
+        if published.is_ours and self.columns:
             raise BatchError(
                 f"{published.name} was exported by vlm-judge, so its columns are known; name none, or choose another "
                 "config of it with --config-name"
             )
-        self.label_config = without_plan(self.label_config)
-        self._rows = OurRows(parse_label_config(self.label_config), published.schema, published.name)
+        if published.is_ours:
+            self.label_config = without_plan(self.label_config)
+        self._rows()
+
+    def _rows(self) -> OurRows | OtherRows:
+        """For one pass over them. Raises BatchError."""
+        published, config = self.published, parse_label_config(self.label_config)
+        if published.is_ours:
+            return OurRows(config, published.schema, published.name)
+        return OtherRows(config, published.schema, published.name, self.columns)
 
     def data_of(self, key: str) -> tuple[Mapping[str, object], ...]:
         """What the data of all its tasks hold under a key. Raises BatchError."""
-        found = (arrival for source in self.published.sources for arrival in self._rows.arrivals(_chunks(source)))
+        rows = self._rows()
+        found = (arrival for source in self.published.sources for arrival in rows.arrivals(_chunks(source)))
         return tuple({key: arrival.row.data.get(key)} for arrival in found)
 
     def into(
@@ -91,12 +95,12 @@ class Bringing:
             )
         versions: Counter[str] = Counter()
         done, total = 0, self.published.rows
-        accounts = _Accounts(studio)
+        accounts, rows = _Accounts(studio), self._rows()
         arrivals = Arrivals(studio, project, config, files)
         arrivals.read_present(annotations=is_ours)
         for source in self.published.sources:
             images = HeldImages(ImageLoader(settings), source.root, settings.max_image_bytes)
-            for arrival in self._rows.arrivals(_chunks(source)):
+            for arrival in rows.arrivals(_chunks(source)):
                 arrivals.take(accounts.signed(arrival), images)
                 versions.update(str(made["model_version"]) for made in arrival.predictions)
                 done += 1

@@ -9,6 +9,10 @@
 | `audit` | beside the prediction the one that shows nothing, as it was in the project that the dataset comes from |
 | several rows of one task (`--several all`) | one task with several annotations |
 
+A task is known again by the dataset and its number there, `user/name#task-7`, so that a dataset that was published anew
+with other names of files and in another order completes a project. Where a dataset was put together of several, which
+have numbers in common, the annotation's number or the row's place tells the later ones apart.
+
 The judge's answers to a blind slice are published with the dataset, so nothing is kept from anybody here: who annotated
 blind comes before the prediction, so that an export says the same again, and everybody who opens the task now sees it.
 
@@ -21,9 +25,11 @@ Texts that were null come back empty.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Literal
 
 from backend.authorship import ACCEPTED
@@ -69,14 +75,19 @@ class _Said:
 
 
 class OurRows:
-    """Turns stored rows back into what the project had, under the label config that they were exported with."""
+    """Turns stored rows back into what the project had, under the label config that they were exported with.
+
+    For one pass over a dataset: it remembers which ids it has given.
+    """
 
     def __init__(self, config: LabelConfig, schema: Any, name: str) -> None:
-        """`name` is the dataset's, for messages. Raises BatchError where it was exported with another label config."""
+        """`name` is the dataset's on the Hub, or where it lies. Raises BatchError for another label config."""
         import pyarrow
 
         self._config = config
         self._name = name
+        self._lasting = _lasting(name)
+        self._taken: set[str] = set()
         self._ours = our_columns(config)
         self._check(schema.names)
         inputs = {key: column for key, column in self._ours.inputs.items() if column in schema.names}
@@ -94,7 +105,19 @@ class OurRows:
             empty = {item.key: "" for item in self._config.texts if first.data.get(item.key) is None}
             told = {key: values[key] for key in TOLD if self._comes_back(key, values)}
             said = [self._said_of(row.id, each) for row, each in found]
-            yield _arrival(replace(first, data={**first.data, **empty, **told}), said, self._config)
+            known = replace(first, id=self._id_of(first, values), data={**first.data, **empty, **told})
+            yield _arrival(known, said, self._config)
+
+    def _id_of(self, row: Row, values: Json) -> str:
+        """What the task is known again by; no two of a pass have the same."""
+        task, annotation = values.get("task_id"), values.get("annotation_id")
+        if task is None:
+            return row.id
+        name = f"{self._lasting}#task-{task}"
+        own = row.id if annotation is None else f"{name}-annotation-{annotation}"
+        found = next((one for one in (name, own) if one not in self._taken), row.id)
+        self._taken.add(found)
+        return found
 
     def _rows(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Row, Json]]:
         for chunk in chunks:
@@ -169,6 +192,15 @@ class OurRows:
             raise BatchError(
                 f"{self._name} has {', '.join(strange)}, and the label config no control that they are of; {_REMEDY}"
             )
+
+
+def _lasting(name: str) -> str:
+    """What a dataset is called whatever its revision; one on this machine without saying where it lies."""
+    path = Path(name)
+    if not path.exists():
+        return name.partition("@")[0]
+    place = path.resolve()
+    return f"{place.name}-{hashlib.sha256(str(place).encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def _task_of(row: Row, values: Json) -> object:

@@ -54,15 +54,16 @@ class Acceptance:
     """Tasks of the continuing audit that nobody has looked at yet."""
 
 
-def acceptance(reading: Reading, store: Store) -> Acceptance:
+def acceptance(reading: Reading, store: Store, *, keep: bool = True) -> Acceptance:
     """What the certificate that is there allows.
 
-    Raises TrustError as `foreseen`, and where the continuing audit says that the promise is broken, which is put into
-    the store and stays so.
+    Raises TrustError as `foreseen`, and where the continuing audit says that the promise is broken; with `keep` that is
+    put into the store, and stays so.
     """
     found = foreseen(reading, store)
     if found.audit is not None and found.audit.alarm_at is not None:
-        store.statements.put(reading.project.uid, reading.binding.fingerprint, STOPPED, _alarm(found.audit))
+        if keep:
+            store.statements.put(reading.project.uid, reading.binding.fingerprint, STOPPED, _alarm(found.audit))
         raise TrustError(_alarm(found.audit))
     return found
 
@@ -96,11 +97,17 @@ def foreseen(reading: Reading, store: Store) -> Acceptance:
 
 
 def accept(
-    studio: Studio, store: Store, reading: Reading, found: Acceptance, progress: Progress = lambda done, total: None
+    studio: Studio,
+    store: Store,
+    reading: Reading,
+    found: Acceptance,
+    progress: Progress = lambda done, total: None,
+    said: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Carry it out; how many tasks were annotated. Can be broken off and begun again. Raises StudioError, StoreError.
 
-    What people look at again is made blind first, so that nothing is accepted that is not watched.
+    What people look at again is made blind first, so that nothing is accepted that is not watched. `said` is told where
+    no account of the judge's own can be made.
     """
     fingerprint, total = reading.binding.fingerprint, len(found.again) + len(found.accept)
     hidden = accepted = 0
@@ -109,6 +116,11 @@ def accept(
         hide(studio, store, reading.plan, task, made, blind_prediction(place, fingerprint))
         progress(hidden := hidden + 1, total)
     account = studio.service_account(SERVICE_ACCOUNT, "VLM judge") if found.accept else None
+    if found.accept and account is None:
+        said(
+            "this key's user may not make an account for the judge, so the accepted tasks stand under that user's own "
+            "name; the export tells them apart all the same"
+        )
     for task, made in _predictions(studio, reading, found.accept):
         studio.annotate(task, _annotation(made, found.issued.id, account))
         accepted += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.annotated import AnnotatedTask, Annotation, Prediction, read_task, unblinded
 from backend.authorship import decoded, is_accepted, is_audited, is_mass_created, newest_judgement, saw_prediction
-from backend.core.audit import AuditPlan, is_blind
+from backend.core.audit import AuditPlan, is_blind, without_plan
 from backend.core.deciding import deciding_control
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
@@ -120,16 +120,19 @@ class _Reader:
         plan = self._config.audit
         drawn_with = plan.drawn_with(task.id, task.data) if plan else None
         known = labelled_task(task, self._config, self._fingerprint, drawn_with)
-        self._contents.append((task.id, content_of(task.data, judged=known.judge is not None)))
+        self._contents.append((task.id, content_of(task.data, known.judge)))
         self._tasks.append(known)
         if not task.annotations:
             self._open.add(task.id)
         if own := tuple(one.id for one in task.annotations if is_accepted(one)):
             self._accepted[task.id] = own
-        if is_audited(task) and drawn_with is None:
+        if drawn_with is None and any(_is_kept(one) for one in task.predictions if self._is_ours(one)):
             self._again.add(task.id)
-        if any(is_blind(one.result) and one.model_version == self._fingerprint for one in task.predictions):
+        if any(is_blind(one.result) for one in task.predictions if self._is_ours(one)):
             self._unknown.append(task.id)
+
+    def _is_ours(self, prediction: Prediction) -> bool:
+        return prediction.model_version == self._fingerprint
 
     def reading(self, project: Project, swept: Swept) -> Reading:
         """All of it."""
@@ -139,13 +142,23 @@ class _Reader:
         return Reading(
             project,
             labelled,
-            Binding(self._fingerprint, digest_of(self._contents)),
+            Binding(self._fingerprint, digest_of([(0, form_of(project.label_config)), *self._contents])),
             frozenset(self._open),
             self._accepted,
             frozenset(self._again),
             tuple(self._unknown),
             swept,
         )
+
+
+def _is_kept(prediction: Prediction) -> bool:
+    """Whether annotators cannot see it."""
+    return prediction.withheld or is_blind(prediction.result)
+
+
+def form_of(label_config: str) -> str:
+    """SHA-256 of a label config but for its blind slice, hexadecimal: what people are asked is part of the promise."""
+    return hashlib.sha256(without_plan(label_config).strip().encode("utf-8", "replace")).hexdigest()
 
 
 def labelled_task(task: AnnotatedTask, config: LabelConfig, fingerprint: str, drawn_with: float | None) -> LabelledTask:
@@ -162,10 +175,12 @@ def labelled_task(task: AnnotatedTask, config: LabelConfig, fingerprint: str, dr
     )
 
 
-def content_of(data: Json, *, judged: bool) -> str:
-    """SHA-256 of a task's data, hexadecimal, and whether the judge has answered: only such tasks are certified."""
-    said = json.dumps(data, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
-    return hashlib.sha256(said).hexdigest() + (" judged" if judged else "")
+def content_of(data: Json, judge: Judgement | None) -> str:
+    """SHA-256 of a task's data and of what the judge answered, hexadecimal: that is what a certificate is about."""
+    said = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    if judge is not None:
+        said += f"|{judge.confidence:.6f}|{sorted(judge.values.items())}"
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
 
 
 def _judgement(task: AnnotatedTask, made: Prediction, config: LabelConfig) -> Judgement:

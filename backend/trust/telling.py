@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 from backend.core.agreement import Outcome
@@ -23,6 +24,8 @@ def certified_lines(found: Certified) -> tuple[str, ...]:
     lines = [line for group in found.groups for line in _of_group(group, found.terms)]
     if found.looked and found.look is None:
         lines.append("These labels were looked at this once; more of them cannot be used.")
+    elif found.looked and found.terms.max_bad_accepted is not None:
+        lines.append(f"Look {found.look}: such a promise holds for one look; later ones are not made good for.")
     elif found.looked:
         lines.append(
             f"Look {found.look} at the labels of this slice; another one, at more labels or for another promise, is "
@@ -66,11 +69,13 @@ def certified_as_json(found: Certified) -> str:
     )
 
 
-def calibration_lines(found: Calibration) -> tuple[str, ...]:
-    """What was fitted, and what it is worth."""
+def calibration_lines(found: Calibration, share: float) -> tuple[str, ...]:
+    """What was fitted, and what it is worth; `share` is that of the labels that were set apart for it."""
     lines = [line for one in found.fitted for line in _of_fitted(one)]
     lines += [
-        f"{one.kind}: not calibrated: of the labels set apart for that (--share), {one.reason}" for one in found.refused
+        f"{one.kind}: not calibrated: of the labels set apart for that, {one.reason}; with --share {share:g} that is "
+        f"about {ceil(one.missing / share)} more of the slice"
+        for one in found.refused
     ]
     if not found.fitted and not found.refused:
         lines.append(
@@ -97,6 +102,8 @@ def acceptance_lines(found: Acceptance, done: int | None) -> tuple[str, ...]:
             f"to look at; at least {found.audit.lower_bound:.1%} of the accepted are wrong, and at most "
             f"{found.audit.promise:.1%} are promised"
         )
+    else:
+        lines.append("this promise is about all tasks: the continuing audit cannot refute it, nor stop acceptance")
     return tuple(lines)
 
 

@@ -141,6 +141,33 @@ def test_a_label_config_that_lost_its_slice_is_refused_on_every_request(
     assert blind == larger.blind(2, {}, made["model_version"])
 
 
+@pytest.mark.parametrize("more", [{}, INTERACTIVE], ids=["button", "interactive"])
+def test_an_accepted_task_that_people_look_at_again_stays_blind_when_it_is_judged_anew(
+    backend: tuple[str, Running], place: Path, more: dict[str, Any]
+) -> None:
+    url, running = backend
+    outside = (n for n in count(1) if PLAN.drawn_with(n, {}) is None)
+    looked_at = next(n for n in outside if PLAN.place_again(n) is not None)
+    task = {**TASKS[0], "id": looked_at}
+    [made] = ask(url, [task])
+    assert made["result"], "before acceptance it is a task like others"
+    running.service.store.withheld.put(PLAN.key, {looked_at: {**made, "model_version": "an earlier judge"}})
+    place_again = PLAN.place_again(looked_at)
+    assert place_again is not None
+    assert ask(url, [task], **more) == [blind_prediction(place_again, made["model_version"])]
+    kept = running.service.store.withheld.get(PLAN.key, (looked_at,))[looked_at]
+    assert [one["model_version"] for one in kept] == ["an earlier judge", made["model_version"]]
+
+
+def test_the_slice_of_a_label_config_is_remembered_from_the_first_request_on(backend: tuple[str, Running]) -> None:
+    url, _ = backend
+    ask(url, project="5.1795361354")
+    body = {"tasks": TASKS, "label_config": default_label_config(), "project": "5.1795361354"}
+    answer = httpx.post(f"{url}/predict", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 400
+    assert "has lost the blind slice of project 5" in answer.json()["error"]
+
+
 class TestInLabelStudio:
     PLAN = AuditPlan(0.5, "0123456789abcdef")
 

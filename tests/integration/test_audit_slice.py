@@ -94,6 +94,19 @@ def test_a_smaller_slice_shows_again_what_left_it_and_the_same_command_changes_n
             assert (made["result"], made["score"]) == (kept[task["id"]]["result"], kept[task["id"]]["score"])
 
 
+def test_what_people_labelled_blind_cannot_leave_the_slice(road: Road) -> None:
+    project = road.create("Audit that stays", "--audit", "0.6")
+    road.run("judge", "--project", str(project))
+    smaller = AuditPlan(0.3, plan_of(road, project).key)
+    leaving = next(n for n in sorted(drawn(road, project)) if smaller.drawn_with(n, {}) is None)
+    choice = {"from_name": "verdict", "to_name": "image", "type": "choices", "value": {"choices": ["accept"]}}
+    road.studio.annotate(leaving, {"result": [{**choice, "id": "a", "origin": "manual"}]})
+    more = ("--tasks", str(road.sample.tasks), "--audit", "0.3")
+    said = road.run("project", "create", "--title", "Audit that stays", *more, status=1).stderr
+    assert f"1 tasks that people have labelled blind would leave the slice (task {leaving}, say)" in said
+    assert plan_of(road, project).share == 0.6
+
+
 def test_a_slice_that_people_have_seen_is_refused_and_nothing_is_changed(road: Road) -> None:
     project = road.create("Audit too late")
     road.run("judge", "--project", str(project))

@@ -233,7 +233,10 @@ class TestPlanned:
         assert even_shares({"a": 3, "b": 5}, 1.0) == (("a", 1.0), ("b", 1.0))
         assert even_shares({"a": 1, "b": 3}, 0.5) == (("a", 1.0), ("b", 1 / 3))
 
-    @given(st.dictionaries(st.text(max_size=3), st.integers(1, 500), min_size=1, max_size=8), SHARES)
+    @given(
+        st.dictionaries(st.text(max_size=3), st.integers(1, 500), min_size=1, max_size=8),
+        st.floats(1e-6, 1.0),
+    )
     def test_all_groups_together_come_to_the_share(self, sizes: Mapping[str, int], share: float) -> None:
         shares = dict(even_shares(sizes, share))
         assert shares.keys() == sizes.keys()

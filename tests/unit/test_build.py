@@ -24,7 +24,8 @@ from exporters.columns import columns_of, features_of
 from exporters.consolidate import Policy, Record, pseudonym
 from exporters.export import ExportSummary, Progress, write_export
 from exporters.folder import MARKER, fresh_folder
-from exporters.pictures import PictureReader, picture_of
+from exporters.pictures import PictureReader
+from tests.datasets_made import picture_of
 
 XML = """<View>
   <Image name="image" value="$image"/><Text name="caption" value="$caption"/><Text name="requested" value="$wish"/>

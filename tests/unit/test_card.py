@@ -39,10 +39,10 @@ from exporters.card_words import code, prose, spoken
 from exporters.columns import columns_of
 from exporters.configs import configs_of
 from exporters.features import Pictures
-from exporters.pictures import picture_of
 from exporters.record import JudgeDetail, LeftOut, Provenance, Record
 from exporters.tally import Counts, Tally
 from exporters.written import WrittenConfig, WrittenSplit
+from tests.datasets_made import picture_of
 from tests.labelled import said, task, verdict
 from tests.trust_readings import in_order, labelled_project, reading_of
 
@@ -338,6 +338,26 @@ def test_a_single_config_has_its_dataset_info_in_a_list() -> None:
         ),
         ({"licences": {"Our Own": 7}}, None, {"license": "other", "license_name": "our-own"}, "`Our Own`, as every"),
         ({"licences": {"MIT": 3}}, "cc-by-4.0", {"license": "cc-by-4.0"}, "`cc-by-4.0`."),
+        (
+            {"licences": {"https://creativecommons.org/licenses/by/4.0/": 7}},
+            None,
+            {
+                "license": "other",
+                "license_name": "creativecommons.org-licenses-by-4.0",
+                "license_link": "https://creativecommons.org/licenses/by/4.0/",
+            },
+            "`https://creativecommons.org/licenses/by/4.0/`, as every row says.",
+        ),
+        (
+            {},
+            "https://www.example.org/a/very/long/way/to/the/terms?version=3",
+            {
+                "license": "other",
+                "license_name": "example.org-a-very-long-way-to-the-terms",
+                "license_link": "https://www.example.org/a/very/long/way/to/the/terms?version=3",
+            },
+            "`https://www.example.org/a/very/long/way/to/the/terms?version=3`.",
+        ),
     ],
 )
 def test_a_licence_is_named_only_where_it_is_known(
@@ -449,6 +469,22 @@ def test_it_says(passage: str) -> None:
 def test_it_does_not_say_what_does_not_hold(fields: dict[str, Any], passage: str) -> None:
     assert passage in card(facts())
     assert passage not in card(facts(replace(COUNTS, **fields)))
+
+
+def test_at_most_eight_of_what_the_data_say_are_named() -> None:
+    many = {f"x{number}": 100 - number for number in range(11)}
+    text = card(facts(replace(COUNTS, licences=many, generators=many, sources=many, languages=many)))
+    rows = ", ".join(f"`x{number}` ({100 - number} rows)" for number in range(8)) + " and 3 more"
+    assert f"see the column `licence`: {rows}" in text
+    assert f"- **Texts written by:** {rows}.\n" in text
+    assert f"- **Images from:** {rows}.\n" in text
+    assert f"- **Languages:** {rows.replace(' rows', ' tasks')}" in text
+
+
+def test_people_whose_accounts_were_deleted_have_reviewed_it_all_the_same() -> None:
+    text = card(facts(replace(COUNTS, annotators=0)))
+    assert "and reviewed by people in Label Studio. Each row says" in text
+    assert "No person has reviewed them" not in text
 
 
 def test_a_batch_was_seen_by_nobody() -> None:

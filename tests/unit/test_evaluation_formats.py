@@ -124,6 +124,12 @@ def test_the_products_own_export() -> None:
         ),
     )
     assert read({**row, "decided_by": "confirmed"})[1].kind == "labelled with the judge's answer in view"
+    for audit, saw, kind in (
+        (True, False, "labelled blind"),
+        (True, True, "labelled with the judge's answer in view"),
+        (False, False, "labelled with the judge's answer in view"),
+    ):
+        assert read({**row, "audit": audit, "saw_prediction": saw})[1].kind == kind
     with pytest.raises(RowError, match="no human label"):
         read({**row, "human_verdict": None, "human_consistency": None, "decided_by": "judge only"})
 

@@ -48,10 +48,11 @@ SFT_ROWS = [
     }
 ]
 CARD = """---
+pretty_name: Dots_1 & *more*
 license: cc0-1.0
 ---
 
-# Dots
+# Dots\\_1 \\& \\*more\\*
 
 Image-text pairs that a model judged
 and people reviewed.
@@ -117,7 +118,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def place(content: bytes, ending: str = "png") -> str:
-    return f"images/{hashlib.sha256(content).hexdigest()}.{ending}"
+    digest = hashlib.sha256(content).hexdigest()
+    return f"images/{digest[:2]}/{digest}.{ending}"
 
 
 def test_lines_name_their_images(folder: Path) -> None:
@@ -127,8 +129,8 @@ def test_lines_name_their_images(folder: Path) -> None:
     assert lines(out / "all" / "test.jsonl") == [row(0), {**row(1), "image": place(png(1))}]
     [only] = lines(out / "sft" / "train.jsonl")
     assert only == {**SFT_ROWS[0], "images": [place(png(1)), place(jpeg(9), "jpeg")]}
-    assert {path.name: path.read_bytes() for path in (out / "images").iterdir()} == {
-        place(content, ending).removeprefix("images/"): content
+    assert {path.relative_to(out).as_posix(): path.read_bytes() for path in (out / "images").glob("*/*")} == {
+        place(content, ending): content
         for content, ending in ((png(1), "png"), (png(2), "png"), (png(3), "png"), (jpeg(9), "jpeg"))
     }
 
@@ -195,7 +197,7 @@ def test_croissant_is_valid_and_reads_the_rows(folder: Path) -> None:
     dataset = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
     assert dataset.metadata.ctx.issues.errors == set()
     told = dataset.metadata
-    assert (told.name, told.license) == ("Dots", ["cc0-1.0"])
+    assert (told.name, told.license) == ("Dots_1 & *more*", ["cc0-1.0"])
     assert told.description == "Image-text pairs that a model judged and people reviewed."
     assert {one.id: [field.id.removeprefix(f"{one.id}/") for field in one.fields] for one in told.record_sets} == {
         "all": ["split", "image", "caption", "stars", "sure", "audit", "unsupported", "flaws", "kind"],

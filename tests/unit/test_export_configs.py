@@ -366,6 +366,9 @@ def test_shares_hold_to_the_image_within_groups_when_asked(tmp_path: Path) -> No
         ExportError, match=r"^--stratify colour is no column that tells groups; choose among .*decided_by"
     ):
         export(tmp_path, CAPTIONS, *tasks, splits=parse_shares("a=0.5,b=0.5"), stratify="colour")
+    with pytest.raises(ExportError, match=r"^--stratify image_sha256 is no column that tells groups;") as raised:
+        export(tmp_path, CAPTIONS, *tasks, splits=parse_shares("a=0.5,b=0.5"), stratify="image_sha256")
+    assert "sha256" not in str(raised.value).partition("choose among")[2]
 
 
 def test_a_split_without_rows_is_left_out_and_said(tmp_path: Path) -> None:

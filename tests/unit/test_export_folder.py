@@ -6,10 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
 
+from backend.cli import main
 from backend.errors import ExportError
+from backend.settings import Settings
 from exporters.card_parts import BEGIN, END
+from exporters.export import export_project, with_key
 from exporters.folder import CARD, MARKER, fresh_folder
+from exporters.record import Policy
 
 
 def export(out: Path, rows: int, *more: str) -> str:
@@ -63,3 +69,32 @@ def test_a_card_that_cannot_be_read_stays(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"README\.md cannot be read .* move it elsewhere"):
         export(tmp_path / "out", 3)
     assert (tmp_path / "out" / CARD).read_bytes() == b"\xff\xfe"
+
+
+def test_a_wrong_folder_is_said_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens on port 9; the folder is in the home that `~` stands for."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "notes.md").write_text("mine")
+    settings = Settings(label_studio_url="http://127.0.0.1:9", label_studio_api_key=SecretStr("k"))
+    measured: list[bool] = []
+    with pytest.raises(ExportError, match=rf"^{tmp_path}/dataset is not empty and not an earlier export"):
+        export_project(settings, 1, Path("~/dataset"), trust=lambda: measured.append(True))
+    assert measured == []
+
+
+def test_pseudonyms_are_made_with_the_key_that_was_set_or_else_the_token() -> None:
+    token = SecretStr("token")
+    own = Settings(annotator_key=SecretStr("own"), label_studio_api_key=token)
+    assert with_key(Policy("all"), own) == Policy("all", b"own")
+    assert with_key(Policy("all"), Settings(label_studio_api_key=token)) == Policy("all", b"token")
+    assert with_key(Policy("all", b"given"), own) == Policy("all", b"given")
+    assert Settings(annotator_key="").annotator_key is None, "an empty variable is one that is not set"
+
+
+@pytest.mark.parametrize("option", ["--several=last", "--annotator=3"])
+def test_a_batch_has_no_annotations_to_choose_among(tmp_path: Path, option: str) -> None:
+    done = CliRunner().invoke(main, ["export", "--from-batch", str(tmp_path), "--out", str(tmp_path / "out"), option])
+    name = option.partition("=")[0]
+    assert done.exit_code == 2
+    assert f"Error: {name} chooses among people's annotations, and --from-batch has none; leave it out" in done.output

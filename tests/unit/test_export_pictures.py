@@ -141,6 +141,25 @@ def test_failures_are_named_in_the_order_of_tasks() -> None:
         reader.check()
 
 
+def test_what_could_not_be_read_is_missing_for_good() -> None:
+    """Splits are made after the first pass; an image that is there in the second only would be in one by itself."""
+    server = Server()
+    contents = {"http://a/1": "http://a/broken", "http://a/2": "http://a/2"}
+
+    class Moody(Server):
+        def read(self, uri: str, task: str | None = None) -> bytes:
+            return server.read(contents[uri], task)
+
+    reader = PictureReader(Moody(), allow_missing=True)
+    outcomes = [(record(number, f"http://a/{number}"),) for number in (1, 2)]
+    first = [found["image"] for _, found in reader.read_all(outcomes)]
+    contents["http://a/1"] = "http://a/1"
+    again = [found["image"] for _, found in reader.read_all(outcomes)]
+    assert [found == (None,) for found in first] == [True, False]
+    assert (again, reader.missing) == (first, (1,))
+    assert (server.asked["http://a/broken"], server.asked["http://a/1"], server.asked["http://a/2"]) == (1, 0, 2)
+
+
 def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
     first, second = Server(), Server()
     uris = ["http://a/1", "https://b/2", "/data/upload/1/x.png"]
@@ -158,6 +177,16 @@ def test_a_file_of_cloud_storage_is_kept_for_its_task_only(tmp_path: Path) -> No
     for task in ("1", "2", "1"):
         images.read("s3://bucket/a.png", task)
     assert server.asked["s3://bucket/a.png"] == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "fetched"), [("/data/upload/1/a.png", 2), ("s3://bucket/a.png", 2), ("https://a.org/a.png", 1)]
+)
+def test_what_a_server_tells_is_kept_for_that_server(tmp_path: Path, uri: str, fetched: int) -> None:
+    server = Server()
+    for address in ("http://one:8080", "http://two:8080", "http://one:8080/"):
+        KeptImages(server, tmp_path, address).read(uri, "1")
+    assert server.asked[uri] == fetched
 
 
 @pytest.mark.parametrize("uri", ["data:image/png;base64,AAAA", "held:image"])

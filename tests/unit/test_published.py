@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -14,6 +15,7 @@ import pytest
 from backend.annotated import AnnotatedTask, read_task
 from backend.authorship import ACCEPTED
 from backend.batch.arriving import Arrival
+from backend.batch.fields import nested
 from backend.batch.parts import Chunk
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
@@ -131,12 +133,12 @@ def exported(tasks: Sequence[AnnotatedTask], config: LabelConfig, several: Any =
     return pyarrow.Table.from_pylist(found, schema=features_of(columns).arrow_schema)
 
 
-def arrivals(table: Any, config: LabelConfig, at_once: int = 2) -> list[Arrival]:
+def arrivals(table: Any, config: LabelConfig, at_once: int = 2, name: str = "me/dots") -> list[Arrival]:
     names = tuple(f"a.parquet#{number}" for number in range(len(table)))
     chunks = [
         Chunk(names[begin : begin + at_once], table.slice(begin, at_once)) for begin in range(0, len(table), at_once)
     ]
-    return list(OurRows(config, table.schema, "me/dots").arrivals(chunks))
+    return list(OurRows(config, table.schema, name).arrivals(chunks))
 
 
 def arrived(arrival: Arrival, number: int) -> AnnotatedTask:
@@ -218,9 +220,86 @@ def test_rows_of_one_task_become_one_task_with_several_annotations() -> None:
     table = exported([TASKS["confirmed"], disputed, TASKS["blind"]], FORM, "all")
     assert [row["decided_by"] for row in table.to_pylist()] == ["confirmed", "confirmed", "human", "human"]
     found = arrivals(table, FORM)
-    assert [arrival.row.id for arrival in found] == ["a.parquet#0", "a.parquet#1", "a.parquet#3"]
+    assert [arrival.row.id for arrival in found] == ["me/dots#task-1", "me/dots#task-20", "me/dots#task-8"]
     again = exported([arrived(arrival, number) for number, arrival in enumerate(found)], FORM, "all")
     assert plain(again) == plain(table)
+
+
+def test_a_task_is_known_again_whatever_its_place_and_the_revision() -> None:
+    table = exported([TASKS["confirmed"], TASKS["judge only"]], FORM)
+    anew = exported([TASKS["blind"], TASKS["judge only"], TASKS["confirmed"]], FORM)
+    assert [one.row.id for one in arrivals(table, FORM)] == ["me/dots#task-1", "me/dots#task-10"]
+    assert [one.row.id for one in arrivals(anew, FORM, name="me/dots@v2")] == [
+        "me/dots#task-8",
+        "me/dots#task-10",
+        "me/dots#task-1",
+    ]
+
+
+def test_a_dataset_of_this_machine_is_told_from_others_without_saying_where_it_lies(tmp_path: Path) -> None:
+    names = []
+    for folder in ("one", "two"):
+        (tmp_path / folder / "dots").mkdir(parents=True)
+        [arrival] = arrivals(exported([TASKS["confirmed"]], FORM), FORM, name=str(tmp_path / folder / "dots"))
+        names.append(arrival.row.id)
+    digest = hashlib.sha256(str((tmp_path / "one" / "dots").resolve()).encode()).hexdigest()
+    assert names[0] == f"dots-{digest[:8]}#task-1"
+    assert names[1] != names[0]
+
+
+def test_tasks_of_the_same_number_stay_apart() -> None:
+    """As in a dataset put together of two projects'."""
+    kinds = ("confirmed", "judge only", "corrected")
+    table = pyarrow.concat_tables([exported([TASKS[name] for name in kinds], FORM)] * 2)
+    numbers = [7, 8, 9, 7, 8, 9]
+    table = table.set_column(table.schema.get_field_index("task_id"), "task_id", pyarrow.array(numbers))
+    annotations = pyarrow.array([1, None, 1, 4, None, 1], pyarrow.int64())
+    table = table.set_column(table.schema.get_field_index("annotation_id"), "annotation_id", annotations)
+    assert [one.row.id for one in arrivals(table, FORM)] == [
+        "me/dots#task-7",
+        "me/dots#task-8",
+        "me/dots#task-9",
+        "me/dots#task-7-annotation-4",
+        "a.parquet#4",
+        "me/dots#task-9-annotation-1",
+    ]
+
+
+def test_rows_without_a_number_are_known_by_their_place() -> None:
+    table = exported([TASKS["confirmed"], TASKS["judge only"]], FORM)
+    nothing = pyarrow.nulls(2, pyarrow.int64())
+    table = table.set_column(table.schema.get_field_index("task_id"), "task_id", nothing)
+    assert [one.row.id for one in arrivals(table, FORM)] == ["a.parquet#0", "a.parquet#1"]
+
+
+def test_keys_that_reach_into_the_data_come_back_as_they_are_called() -> None:
+    form = parse_label_config(
+        '<View><Image name="image" value="$photo.url"/><Text name="caption" value="$said[0]"/>'
+        '<Rating name="consistency" toName="caption"/></View>'
+    )
+    result = encode((ControlValue("consistency", "Rating", 2),), form)
+    data = {"photo": {"url": "http://a/1.png"}, "said": ["A dot."]}
+    made = {"id": 1, "result": result, "score": 0.5, "model_version": "judge-1"}
+    table = exported([read_task({"id": 1, "data": data, "annotations": [], "predictions": [made]})], form)
+    [arrival] = arrivals(table, form)
+    assert arrival.row.data == {"photo.url": "held:photo.url", "said[0]": "A dot."}
+    assert arrival.row.held == {"held:photo.url": png(0)}
+    assert nested(arrival.row.data, ["photo.url", "said[0]"]) == {
+        "photo": {"url": "held:photo.url"},
+        "said": ["A dot."],
+    }
+    assert plain(exported([arrived(arrival, 70)], form)) == plain(table)
+
+
+def test_what_reaches_into_the_data_is_put_where_it_reaches() -> None:
+    data = {"a": 1, "b.c": 2, "b.d[1].e": 3, "b": {"f": 4}, "g[0]": 5, "g": "in the way", "h.i": 6, "j": [7, 8]}
+    assert nested(data, ["b.c", "b.d[1].e", "g[0]", "j[1]", "k.l", "a"]) == {
+        "a": 1,
+        "b": {"f": 4, "c": 2, "d": [None, {"e": 3}]},
+        "g": [5],
+        "h.i": 6,
+        "j": [7, 8],
+    }
 
 
 def test_what_the_judge_says_comes_as_it_was_stored() -> None:

@@ -33,6 +33,8 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> No
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "planted-key")
     monkeypatch.setenv("HF_TOKEN", "planted-token")
+    monkeypatch.setenv("VLM_JUDGE_ANNOTATOR_KEY", "planted-words")
     settings = load_settings()
     assert settings.label_studio_api_key == SecretStr("planted-key")
+    assert settings.annotator_key == SecretStr("planted-words")
     assert "planted" not in repr(settings)

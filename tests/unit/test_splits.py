@@ -144,5 +144,43 @@ def test_an_image_of_several_groups_counts_for_the_first_of_them() -> None:
     survey.add([image(0)], "a")
     survey.add([image(1)], "b")
     half = (Share("x", 0.5), Share("y", 0.5))
-    # each group then has one image, and the middle of one image is 0.5, where the second half begins
-    assert set(survey.placed(half, exact=True).values()) == {"y"}
+    # each group then has one image; "a" draws 0.9467, which is in the second half, and "b" 0.3971
+    placed = Splits(half, survey.placed(half, exact=True))
+    assert [placed.of(1, [image(number)]) for number in (0, 1)] == ["y", "x"]
+
+
+def start_of(name: str) -> float:
+    """Where a group's ranks start, once more as `exporters.splits` has it written down."""
+    identity = hashlib.sha256(name.encode()).hexdigest()[:32].encode()
+    digest = hashlib.blake2b(identity, digest_size=8, person=b"vlm-judge split").digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def test_small_groups_reach_a_small_share_too() -> None:
+    names = [f"g{number}" for number in range(200)]
+    survey = Survey()
+    for number, name in enumerate(names):
+        survey.add([image(number)], name)
+    shares = (Share("train", 0.9), Share("test", 0.1))
+    placed = Splits(shares, survey.placed(shares, exact=True))
+    found = {name for number, name in enumerate(names) if placed.of(1, [image(number)]) == "test"}
+    assert found == {name for name in names if start_of(name) >= 0.9}
+    assert len(found) == 18, "a tenth of 200, give or take sqrt(200 x 0.1 x 0.9) = 4.2"
+
+
+def test_three_images_of_a_group_are_cut_from_where_it_starts() -> None:
+    survey = Survey()
+    for number in range(6):
+        survey.add([image(number)], "a" if number < 3 else "b")
+    placed = Splits(SHARES, survey.placed(SHARES, exact=True))
+    # "a" starts at 0.9467: 0.3156, 0.6489, 0.9822 are train, train, test; "b" at 0.3971: 0.1324, 0.4657, 0.7990
+    for numbers, expected in ((range(3), ["test", "train", "train"]), (range(3, 6), ["train"] * 3)):
+        assert sorted(placed.of(1, [image(number)]) for number in numbers) == expected
+    last = max(range(3), key=lambda number: drawn(image(number)))
+    assert placed.of(1, [image(last)]) == "test", "whose own draw is the highest of the group"
+
+
+def test_a_row_follows_any_of_its_images_that_the_survey_placed() -> None:
+    placed = Splits(SHARES, {bytes.fromhex(image(1)[:32]): "validation"})
+    new = next(number for number in range(2, 50) if placed.of(1, [image(number)]) == "train")
+    assert placed.of(1, [image(new), image(1)]) == "validation"

@@ -161,7 +161,7 @@ def test_it_does_not_hold_for_other_tasks_or_another_judge(store: Store) -> None
     edited = reading([task(7, verdict("accept"), data={"caption": "another"})])
     unjudged = reading([task(7, None)])
     for changed in (edited, unjudged, reading_of(labelled_project(plain(n) for n in range(1, 402)))):
-        with pytest.raises(TrustError, match=r"UTC does not hold any more: the project's tasks have changed since"):
+        with pytest.raises(TrustError, match=r"UTC does not hold any more: the project has changed since"):
             acceptance(changed, store)
     with pytest.raises(TrustError, match="nothing is certified of the judge judge-2"):
         acceptance(reading_of(replace(about.labelled, fingerprint="judge-2")), store)
@@ -217,7 +217,11 @@ def test_errors_that_break_the_promise_stop_acceptance_for_good(store: Store) ->
     assert before.audit is not None
     assert before.audit.alarm_at == 3
     assert store.statements.last(about.project.uid, "judge-1", STOPPED) is None, "looking writes nothing"
-    with pytest.raises(TrustError, match=r"The promise is broken: of 3 accepted tasks .* the judge is wrong on 3"):
+    broken = r"The promise is broken: of 3 accepted tasks .* the judge is wrong on 3"
+    with pytest.raises(TrustError, match=broken):
+        acceptance(about, store, keep=False)
+    assert store.statements.last(about.project.uid, "judge-1", STOPPED) is None, "nor does a dry run"
+    with pytest.raises(TrustError, match=broken):
         acceptance(about, store)
     stopped = store.statements.last(about.project.uid, "judge-1", STOPPED)
     assert stopped is not None

@@ -12,6 +12,7 @@ from backend.core.trust.acceptance.blind import (
     digest_of_look,
     is_wrong,
     labels_of,
+    only_random,
     population_of,
     slice_of,
     strata_of,
@@ -62,6 +63,16 @@ def test_labels_after_a_gap_do_not_count_and_the_gaps_are_named() -> None:
     assert (numbers(found), found.missing, found.beyond) == (ORDER[:2], (ORDER[2], ORDER[5]), 5)
     filled = slice_with({*ORDER[:5], *ORDER[6:9]})
     assert (numbers(filled), filled.missing, filled.beyond) == (ORDER[:5], (ORDER[5],), 3)
+
+
+def test_a_report_takes_only_what_is_a_random_draw_and_weighs_it_by_how_far_people_came() -> None:
+    """9 of the 18 drawn are labelled, 5 of them before the gap: each was drawn with 1/2 times 5/18."""
+    chosen = {*ORDER[:5], *ORDER[6:10]}
+    tasks = [labelled(n) if n in chosen else unlabelled(n) for n in NUMBERS]
+    found = only_random(labelled_project(tasks), PLAN)
+    blind = {one.task: one.drawn_with for one in found.tasks if one.blind}
+    assert blind == dict.fromkeys(ORDER[:5], pytest.approx(0.5 * 5 / 18))
+    assert {one.task for one in found.tasks if not one.counts} == set(ORDER[5:])
 
 
 def test_nothing_is_labelled_and_nothing_is_drawn() -> None:

@@ -237,7 +237,7 @@ def test_a_certificate_is_void_for_another_judge_or_other_tasks() -> None:
         "Label a blind slice of the new judge's verdicts and certify anew"
     )
     assert HERE.void_because(other_tasks) == (
-        "the project's tasks have changed since: some were added, removed, edited or judged. "
+        "the project has changed since: its form, its tasks, or what the judge said of them. "
         "Draw the blind slice again from the tasks as they are now and certify anew"
     )
 

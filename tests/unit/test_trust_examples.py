@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from backend.core.audit import AuditPlan, with_plan
 from backend.core.examples import Example
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
@@ -91,6 +92,16 @@ def test_a_reason_that_is_still_the_judges_is_nobodys() -> None:
     label = said(1, verdict=("fix",), rationale="Fine. ")
     [example] = chosen(task(7, {"verdict": ("accept",), "rationale": "Fine."}, label)).examples
     assert example.why == ""
+
+
+def test_tasks_that_people_may_look_at_again_are_never_used() -> None:
+    plan = AuditPlan(0.1, "0123456789abcdef")
+    tasks = [verdicts(n, "accept", "reject") for n in range(1, 400) if plan.drawn_with(n, {}) is None]
+    again = {one.task for one in tasks if plan.place_again(one.task) is not None}
+    found = choose_examples(project(*tasks, xml=with_plan(XML, plan)), 4)
+    assert len(again) == 11  # 3 % of about 360
+    assert found.available == len(tasks) - len(again)
+    assert not again & set(found.tasks)
 
 
 def test_the_blind_slice_and_its_images_are_never_used() -> None:

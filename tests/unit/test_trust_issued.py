@@ -60,7 +60,7 @@ def test_it_is_void_for_another_judge_other_tasks_and_another_calibration() -> N
     assert GROUPS.void_because(HERE, "0f3a") is None
     assert EVEN.void_because(HERE, "") is None
     assert "the judge has changed" in str(EVEN.void_because(Binding("judge-2", "d1"), ""))
-    assert "tasks have changed" in str(EVEN.void_because(Binding("judge-1", "d2"), ""))
+    assert "project has changed" in str(EVEN.void_because(Binding("judge-1", "d2"), ""))
     since = "the confidence has been calibrated since, so that the threshold means something else; certify anew"
     assert EVEN.void_because(HERE, "0f3a") == since
     assert GROUPS.void_because(HERE, "") == since

@@ -159,7 +159,7 @@ def test_what_does_not_hold_says_why(store: Store) -> None:
     assert standing_of(made, store).certificates == issued.certificates
     moved = standing_of(replace(made, binding=replace(made.binding, tasks_digest="other")), store)
     assert (moved.id, moved.would_accept) == (issued.id, None)
-    assert str(moved.void).startswith("the project's tasks have changed")
+    assert str(moved.void).startswith("the project has changed")
     calibrate_project(made, store)
     assert str(standing_of(made, store).void).startswith("the confidence has been calibrated since")
     store.statements.put(made.project.uid, "judge-1", CERTIFICATE, "{}")

@@ -197,15 +197,15 @@ def test_a_calibration_says_what_was_fitted_what_it_is_worth_and_what_it_costs()
     after = Goodness(Estimate(0.04, 0.02, 0.09, 60, 50), Estimate(0.08, 0.05, 0.1, 60, 50), unknown)
     fitted = Fitted("image-text", Curve("temperature", (0.0,), (1.0,), (0.7,), 0.0), 60, 9, before, after)
     short = TooFew("document", 12, 18, "18 more blind labels are needed, 30 at least")
-    assert calibration_lines(Calibration("judge-1", (fitted,), (short,), (1, 2))) == (
+    assert calibration_lines(Calibration("judge-1", (fitted,), (short,), (1, 2)), 0.25) == (
         "image-text: temperature on 60 blind labels, 9 of which say the judge is wrong",
         "  ECE: 0.120 (0.080 to 0.160) before, 0.040 (0.020 to 0.090) after",
         "  Brier: 0.100 before, 0.080 (0.050 to 0.100) after",
         "  AUROC: not known (all are right) before, not known (all are right) after",
-        "document: not calibrated: of the labels set apart for that (--share), 18 more blind labels are needed, 30 at "
-        "least",
+        "document: not calibrated: of the labels set apart for that, 18 more blind labels are needed, 30 at least; "
+        "with --share 0.25 that is about 72 more of the slice",
         "kept for the judge judge-1; these labels cannot certify it any more",
     )
-    assert calibration_lines(Calibration("judge-1", (), (), ())) == (
+    assert calibration_lines(Calibration("judge-1", (), (), ()), 0.25) == (
         "not calibrated: of the slice, from the first drawn on, no task is labelled in which the judge decides",
     )

@@ -132,13 +132,20 @@ def _better_as(place: int, example: Example) -> Example:
 
 
 def _candidates(project: LabelledProject, key: str) -> Iterator[_Candidate]:
-    kept = {task.image for task in project.tasks if task.drawn_with is not None}
+    measured = {task.task for task in project.tasks if _measures(task, project)}
+    kept = {task.image for task in project.tasks if task.task in measured}
     for task in project.tasks:
-        if task.drawn_with is not None or task.image in kept:
+        if task.task in measured or task.image in kept:
             continue
         found = _candidate(task, project.config, key)
         if found is not None:
             yield found
+
+
+def _measures(task: LabelledTask, project: LabelledProject) -> bool:
+    """Whether it is in the blind slice, or among those that people look at again if they are accepted."""
+    plan = project.config.audit
+    return task.drawn_with is not None or (plan is not None and plan.place_again(task.task) is not None)
 
 
 def _candidate(task: LabelledTask, config: LabelConfig, key: str) -> _Candidate | None:

@@ -62,11 +62,15 @@ class LabelledTask:
     """In order of time; what the judge itself put there on its own authority is not among it."""
     drawn_with: float | None = None
     """The probability with which it was drawn into the blind slice; None where it is not in it."""
+    counts: bool = True
+    """Whether its blind labels are part of a random draw, as those after the first unlabelled task are not."""
 
     @property
     def blind(self) -> tuple[Said, ...]:
         """What people said who could not see the judge's answer, if the task was drawn for that."""
-        return tuple(one for one in self.said if not one.saw_prediction) if self.drawn_with is not None else ()
+        if self.drawn_with is None or not self.counts:
+            return ()
+        return tuple(one for one in self.said if not one.saw_prediction)
 
     @property
     def shown(self) -> tuple[Said, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 from backend.core.agreement import NotComputable
 from backend.core.deciding import deciding_control, verdict_of
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
-from backend.core.trust.acceptance.blind import BlindSlice, slice_of, strata_of
+from backend.core.trust.acceptance.blind import BlindSlice, only_random, slice_of, strata_of
 from backend.core.trust.acceptance.certificate import Certificate
 from backend.core.trust.acceptance.risk import RiskCurve, risk_curve
 from backend.core.trust.acceptance.watch import Watch
@@ -127,8 +127,8 @@ def make_report(
     `looks` are perceptual hashes and colours by image address, where near-duplicates are to be found. Raises TrustError
     and StoreError.
     """
-    project = reading.labelled
-    plan = project.config.audit
+    plan = reading.labelled.config.audit
+    project = only_random(reading.labelled, plan) if plan else reading.labelled
     strata = strata_of(project, plan) if plan else {}
     steps: dict[str, Callable[[], Any]] = {
         "standing": lambda: standing_of(reading, store),

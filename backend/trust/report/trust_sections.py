@@ -82,7 +82,7 @@ def risk_section(report: Report) -> Section:
         rows,
         "Review saved, by the risk taken",
         "What was observed on the blind labels, so it flatters: the best of many thresholds was picked. The "
-        "certificate above is what may be relied on.",
+        "certificate above is what may be relied on, if this table did not decide when to ask for it.",
     )
     lead = f"From {counted(risk.labels, 'blind label')}. What a stricter or laxer promise would save."
     return Section("risk", "Risk and coverage", lead, (curve, saved))

@@ -14,7 +14,7 @@ class Binding:
     fingerprint: str
     """The judge's: model, revision, precision, image size, rubric, prompt, versions."""
     tasks_digest: str
-    """Of the project's tasks and of which of them are judged, as `digest_of` makes it."""
+    """Of the project's form, of its tasks and of what the judge answered to them, as `digest_of` makes it."""
 
     def void_because(self, now: Binding) -> str | None:
         """Why a statement bound to this does not hold for what is there now; None while it holds."""
@@ -25,7 +25,7 @@ class Binding:
             )
         if now.tasks_digest != self.tasks_digest:
             return (
-                "the project's tasks have changed since: some were added, removed, edited or judged. "
+                "the project has changed since: its form, its tasks, or what the judge said of them. "
                 "Draw the blind slice again from the tasks as they are now and certify anew"
             )
         return None

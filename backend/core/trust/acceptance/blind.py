@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.core.audit import AuditPlan, group_of
 from backend.core.deciding import can_stand_alone, decides_alike
@@ -57,6 +57,26 @@ def slice_of(tasks: Iterable[LabelledTask], plan: AuditPlan) -> BlindSlice:
     missing = tuple(task.task for task in drawn[first : last + 1] if not task.said)
     beyond = sum(bool(task.said) for task in drawn[first:])
     return BlindSlice(len(drawn), tuple(drawn[:first]), missing, beyond)
+
+
+def only_random(project: LabelledProject, plan: AuditPlan) -> LabelledProject:
+    """The project with the blind labels that are a random draw, and no others: those before the first gap.
+
+    Where the slice is labelled in part, a task is as likely to be among them as it was to be drawn, times that part.
+    """
+    likelihood: dict[int, float] = {}
+    for tasks in strata_of(project, plan).values():
+        found = slice_of(tasks, plan)
+        for task in found.labelled:
+            likelihood[task.task] = (task.drawn_with or 1.0) * len(found.labelled) / found.drawn
+    return replace(project, tasks=tuple(_counted(task, likelihood) for task in project.tasks))
+
+
+def _counted(task: LabelledTask, likelihood: Mapping[int, float]) -> LabelledTask:
+    if task.drawn_with is None:
+        return task
+    counts = task.task in likelihood
+    return replace(task, drawn_with=likelihood.get(task.task, task.drawn_with), counts=counts)
 
 
 def population_of(tasks: Iterable[LabelledTask], config: LabelConfig) -> tuple[LabelledTask, ...]:
