@@ -82,7 +82,7 @@ def test_a_blind_task_opens_empty_and_what_is_submitted_there_is_a_label_by_some
 
     out = tmp_path / "dataset"
     road.run("export", "--project", str(project), "--out", str(out))
-    rows = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    rows = load_dataset(str(out), "all", split="train", cache_dir=str(tmp_path / "cache"))
     [row] = [row for row in rows if row["task_id"] == first]
     assert (row["decided_by"], row["saw_prediction"], row["audit"]) == ("human", False, True)
     assert (row["human_verdict"], row["human_consistency"]) == (decision, 2)
