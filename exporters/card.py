@@ -196,15 +196,15 @@ class _Judge:
     """A judge as the page shows it."""
 
     model: str
-    mark: str
-    """Empty where the fingerprint has none."""
+    fingerprint: str
+    """Whole; empty where it is nothing but the model's name."""
     rows: int
 
 
 def _judge(fingerprint: str, rows: int) -> _Judge:
     found = _FINGERPRINT.fullmatch(fingerprint)
-    model, mark = (found[1], found[2]) if found else (fingerprint, "")
-    return _Judge(code(model), code(mark) if mark else "", rows)
+    model, whole = (found[1], code(fingerprint)) if found else (fingerprint, "")
+    return _Judge(code(model), whole, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -436,7 +436,7 @@ def test_all_parts_of_the_hubs_template_are_there(full: str) -> None:
         "\n| person \\ judge | accept | fix |\n|---|---:|---:|\n| accept | 3 | 1 |\n| fix | 0 | 1 |\n\n"
         "The same verdict in 4 of 5 rows. **This agreement is anchored, not measured blind**",
         "\n| person \\ judge | accept |\n|---|---:|\n| reject | 1 |\n\nThe same verdict in 0 of 1 rows.",
-        "\n`demo-qwen 0\\|1` judged 7 rows in the setup `0123456789ab`",
+        "\n`demo-qwen 0\\|1` judged 7 rows as `demo-qwen 0\\|1-0123456789ab`",
         "\n- The embedded demo judge knows only drawn scenes of coloured shapes and a word.",
         "\n| `verdict` | 2 |\n| `consistency` | 1 |\n",
         "\n| `human_consistency` | int8 | The person's stars from 1 to 5 for `consistency`. |\n",
