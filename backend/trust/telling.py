@@ -133,10 +133,8 @@ def _of_group(group: Group, terms: Terms) -> Iterator[str]:
             yield f"{head}About {answer.more} more blind labels of any task are expected to bring {answer.more_above}."
         left = found.drawn - len(found.labelled)
         if answer.more is not None and answer.more > left:
-            yield (
-                f"{head}The slice has only {left} tasks left to label; draw a larger share with `vlm-judge project "
-                "create --title TITLE --audit SHARE`."
-            )
+            lacking = f"The slice has only {left} tasks left to label" if left else "The whole slice is labelled"
+            yield f"{head}{lacking}; draw a larger share with `vlm-judge project create --title TITLE --audit SHARE`."
     else:
         share = answer.accepted / group.tasks
         yield f"{head}Certified: {_promised(answer, terms)}"
