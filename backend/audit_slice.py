@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from backend.core.label_config import parse_label_config
 from backend.errors import LabelConfigError, StoreError, TrustError
 from backend.store import Store
 from backend.studio import Project, Studio
+
+log = logging.getLogger(__name__)
 
 Json = Mapping[str, Any]
 
@@ -104,8 +107,10 @@ def must_have_its_slice(store: Store, uid: str, plan: AuditPlan | None) -> None:
     store cannot tell is taken as said.
     """
     before = None
-    with suppress(StoreError):
+    try:
         before = remembered(store, uid)
+    except StoreError as exc:
+        log.warning("whether project %s has lost its blind slice cannot be told: %s", uid.partition(".")[0], exc)
     if before and (plan is None or plan.key != before.key):
         raise LabelConfigError(
             f"the label config has lost the blind slice of project {uid.partition('.')[0]}, and judging would show "
@@ -116,7 +121,7 @@ def must_have_its_slice(store: Store, uid: str, plan: AuditPlan | None) -> None:
 def hold_to(store: Store, uid: str, plan: AuditPlan | None) -> None:
     """The same for a label config that Label Studio itself has told; and remember what it says."""
     must_have_its_slice(store, uid, plan)
-    with suppress(StoreError):
+    with suppress(StoreError):  # said above; the next request tries again
         if plan and 0 < len(uid) <= _MOST_UID_CHARS and plan != remembered(store, uid):
             store.statements.put(uid, "", _KIND, json.dumps(attributes_of(plan)))
 

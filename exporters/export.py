@@ -251,7 +251,6 @@ def write_export(
         pictures.check()
         tally.missing_images.extend(pictures.missing)
         summary = _summary(project, out, tally.counts(), writer.written, splits, pictures)
-        shown = sheet.write(draft) if options.show_rows else None
         facts = CardFacts(
             project.title,
             summary.counts,
@@ -261,15 +260,23 @@ def write_export(
             pictures.said(),
             kind=kind_of(config),
             form=config,
-            sizes=sizes_of(draft, summary.configs),
-            sheet=shown,
-            plots=write_plots(draft, trust),
             trust=trust,
             licence=options.licence,
         )
+        facts = _illustrated(facts, draft, sheet if options.show_rows else None)
         (draft / CARD).write_text(card(facts), encoding="utf-8")
         write_exits(draft, options.also)
     return summary
+
+
+def _illustrated(facts: CardFacts, draft: Path, sheet: ContactSheet | None) -> CardFacts:
+    """The facts with what the card shows beside its text, which is written into the folder."""
+    return replace(
+        facts,
+        sizes=sizes_of(draft, facts.configs),
+        sheet=sheet.write(draft) if sheet else None,
+        plots=write_plots(draft, facts.trust),
+    )
 
 
 def _summary(

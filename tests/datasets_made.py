@@ -20,6 +20,7 @@ from backend.interfaces import default_label_config
 from backend.service import Prepared
 from backend.settings import Settings
 from exporters.features import Picture
+from exporters.record import Record
 
 SCRIPTED = Settings(engine="scripted")
 CONFIG = parse_label_config(default_label_config())
@@ -88,3 +89,23 @@ def prediction_of(caption: str, content: bytes, requested: str | None = None) ->
         return found
     finally:
         service.close()
+
+
+def unseen(task: int, images: Mapping[str, tuple[str | None, ...]], **fields: Any) -> Record:
+    """A row that the judge alone has decided, and said nothing of."""
+    usual: dict[str, Any] = {
+        "texts": {},
+        "final_text": None,
+        "final_text_source": "missing",
+        "decided_by": "judge only",
+        "corrected_controls": None,
+        "human": None,
+        "judge": {},
+        "judge_confidence": None,
+        "fingerprint": None,
+        "annotators": (),
+        "annotation_count": 0,
+        "verdicts_agree": None,
+        "lead_time_s": None,
+    }
+    return Record(task_id=task, images=images, **{**usual, **fields})

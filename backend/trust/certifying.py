@@ -52,6 +52,12 @@ class Terms:
     only_look: bool = False
     """Whether the labels are looked at this one time, and never again."""
 
+    def promise(self, look: int | None, strata: int = 1) -> Promise:
+        """What is promised of the accepted, in so many strata at once. Raises ValueError where nothing is."""
+        if self.max_error is None:
+            raise ValueError("these terms promise nothing about the accepted")
+        return Promise(self.max_error, 1 - (1 - self.confidence) / strata, look)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -182,7 +188,7 @@ def _fewest(terms: Terms, look: int | None, strata: int) -> int:
     """Of fewer labels nothing can follow."""
     if terms.max_bad_accepted is not None:
         return fewest_labels(terms.max_bad_accepted)
-    promise = Promise(terms.max_error or 0.05, 1 - (1 - terms.confidence) / strata, look)
+    promise = terms.promise(look, strata)
     return enough_without_error(promise.max_error, promise.delta)
 
 
@@ -199,7 +205,7 @@ def _answers(
             name: bad_accepted(terms.max_bad_accepted, each.labels, each.population, reading.binding, fitted_on)
             for name, each in strata.items()
         }
-    promise = Promise(terms.max_error or 0.05, terms.confidence, look)
+    promise = terms.promise(look)
     if len(strata) == 1:
         return {
             name: certify(promise, each.labels, each.population, reading.binding, fitted_on)

@@ -169,7 +169,7 @@ def labelled_task(task: AnnotatedTask, config: LabelConfig, fingerprint: str, dr
         task=task.id,
         data=task.data,
         image="|".join(_addresses(task, config)),
-        judge=_judgement(task, made, config) if made else None,
+        judge=_judgement(task, made, config),
         said=tuple(sorted((_said(task, one, config) for one in own), key=_when)),
         drawn_with=drawn_with,
     )
@@ -183,7 +183,10 @@ def content_of(data: Json, judge: Judgement | None) -> str:
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
 
 
-def _judgement(task: AnnotatedTask, made: Prediction, config: LabelConfig) -> Judgement:
+def _judgement(task: AnnotatedTask, made: Prediction | None, config: LabelConfig) -> Judgement | None:
+    """None also for a prediction without a score: nobody knows how sure that is, and no number is made up."""
+    if made is None or made.score is None:
+        return None
     details: dict[str, Json] = {
         str(region["from_name"]): region["meta"]["judge"]
         for region in made.result
@@ -192,7 +195,7 @@ def _judgement(task: AnnotatedTask, made: Prediction, config: LabelConfig) -> Ju
     decision = details.get(deciding_control(config), {})
     return Judgement(
         values=_values(task, made.result, config),
-        confidence=made.score or 0.0,
+        confidence=made.score,
         probs={name: dict(each["probs"]) for name, each in details.items() if each.get("probs")},
         label_mass={name: float(each["label_mass"]) for name, each in details.items() if "label_mass" in each},
         flags=tuple(decision.get("flags", ())),

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +42,20 @@ def environment(address: str, token: str, home: Path) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
     }
+
+
+def run(code: str, address: str, token: str, home: Path) -> str:
+    """What this Python prints in a process that knows this hub alone; fails with what it says when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(address, token, home),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @dataclass(slots=True)

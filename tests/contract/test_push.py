@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -135,15 +133,8 @@ def test_what_was_pushed_loads_by_name_also_from_a_pull_request(hub: Any, folder
         'print(load("me/dots", split="train")["text"][:], load("me/dots", "all", split="train")["text"][:])\n'
         'print(load("me/dots", split="train", revision="refs/pr/1")["text"][:])'
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=hub_emulator.environment(hub.address, TOKEN, tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout == "['a', 'b', 'c'] ['a', 'b', 'c', 'd']\n['e']\n", done.stderr
+    printed = hub_emulator.run(code, hub.address, TOKEN, tmp_path / "home")
+    assert printed == "['a', 'b', 'c'] ['a', 'b', 'c', 'd']\n['e']\n"
 
 
 def test_the_files_read_back_equal(hub: Any, folder: Path, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,16 +68,8 @@ def test_an_export_comes_back_from_the_hub_and_an_unchanged_one_is_not_pushed(hu
         'rows, sft = load("me/dots", split="train"), load("me/dots", "sft", split="train")\n'
         'print(json.dumps([rows["caption"][:], [list(one.size) for one in rows["image"]], len(sft)]))'
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=hub_emulator.environment(hub.address, TOKEN, tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [["a dot", "two dots"], [[4, 3], [4, 3]], 2]
+    printed = hub_emulator.run(code, hub.address, TOKEN, tmp_path / "home")
+    assert json.loads(printed) == [["a dot", "two dots"], [[4, 3], [4, 3]], 2]
 
 
 def test_a_changed_export_replaces_all_of_the_earlier_one(hub: Any, tmp_path: Path) -> None:

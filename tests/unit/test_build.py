@@ -25,7 +25,7 @@ from exporters.consolidate import Policy, Record, pseudonym
 from exporters.export import ExportSummary, Progress, write_export
 from exporters.folder import MARKER, fresh_folder
 from exporters.pictures import PictureReader
-from tests.datasets_made import picture_of
+from tests.datasets_made import picture_of, unseen
 
 XML = """<View>
   <Image name="image" value="$image"/><Text name="caption" value="$caption"/><Text name="requested" value="$wish"/>
@@ -355,23 +355,8 @@ def test_shards_and_row_groups_follow_the_bytes(tmp_path: Path) -> None:
 
 
 def row(number: int) -> Record:
-    return Record(
-        task_id=number,
-        images={"image": ("unused",)},
-        texts={"caption": "a", "wish": None},
-        final_text="a",
-        final_text_source="original",
-        decided_by="judge only",
-        corrected_controls=None,
-        human=None,
-        judge={},
-        judge_confidence=None,
-        fingerprint=None,
-        annotators=(),
-        annotation_count=0,
-        verdicts_agree=None,
-        lead_time_s=None,
-    )
+    texts = {"caption": "a", "wish": None}
+    return unseen(number, {"image": ("unused",)}, texts=texts, final_text="a", final_text_source="original")
 
 
 BROKEN = (

@@ -23,27 +23,12 @@ from exporters.features import Picture
 from exporters.kept import KeptImages
 from exporters.pictures import AHEAD, AS_THEY_ARE, THREADS, PictureCounts, PictureOptions, PictureReader
 from exporters.record import LeftOut, Record
+from tests.datasets_made import unseen
 from tests.made_pictures import data_uri, encoded, noise
 
 
 def record(task: int, *uris: str | None) -> Record:
-    return Record(
-        task_id=task,
-        images={"image": uris},
-        texts={},
-        final_text=None,
-        final_text_source="missing",
-        decided_by="judge only",
-        corrected_controls=None,
-        human=None,
-        judge={},
-        judge_confidence=None,
-        fingerprint=None,
-        annotators=(),
-        annotation_count=0,
-        verdicts_agree=None,
-        lead_time_s=None,
-    )
+    return unseen(task, {"image": uris})
 
 
 class Server:
