@@ -34,7 +34,7 @@ class BatchSource:
             raise ExportError(f"no row of {folder} could be judged; the column judge_failure of its files says why")
         manifest = self._batch.manifest
         self.images = HeldImages(ImageLoader(settings), manifest.root, settings.max_image_bytes)
-        """Where the images of the task at hand come from; see `exporters.pictures.ImageSource`."""
+        """Where the images of the task at hand come from; see `exporters.images.pictures.ImageSource`."""
         is_of_hub = (manifest.root or "").startswith("hf://")
         title = manifest.source if is_of_hub else Path(manifest.source).stem  # a path here is nobody's business
         self.facts = BatchFacts(0, title, manifest.label_config, self._batch.count)

@@ -16,27 +16,27 @@ from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import ExportError
 from backend.settings import Settings
-from exporters.build import DatasetWriter
-from exporters.card import CardFacts, card
-from exporters.card_files import sizes_of
-from exporters.card_plots import write_plots
-from exporters.card_sheet import ContactSheet
-from exporters.configs import configs_of
-from exporters.consolidate import Outcome, Policy, consolidate
-from exporters.exits import write_exits
-from exporters.folder import CARD, check_replaceable, fresh_folder
-from exporters.kept import KeptImages
+from exporters.card.page import CardFacts, card
+from exporters.card.plots import write_plots
+from exporters.card.sheet import ContactSheet
+from exporters.card.sizes import sizes_of
+from exporters.exits.writing import write_exits
+from exporters.files.build import DatasetWriter
+from exporters.files.folder import CARD, check_replaceable, fresh_folder
+from exporters.files.written import WrittenConfig
+from exporters.hub.privacy import check_keys
+from exporters.hub.push import PushTarget, carry_out, check_push, plan_push
+from exporters.images.kept import KeptImages
+from exporters.images.pictures import PictureReader
+from exporters.images.sources import ImageSource
 from exporters.options import USUAL, ExportOptions
-from exporters.pictures import PictureReader
-from exporters.privacy import check_keys
-from exporters.push import PushTarget, carry_out, check_push, plan_push
-from exporters.record import LeftOut
-from exporters.sources import ImageSource
-from exporters.splits import Splits
+from exporters.records.consolidate import Outcome, Policy, consolidate
+from exporters.records.record import LeftOut
+from exporters.records.splits import Splits
+from exporters.records.tally import Counts, Tally
+from exporters.schema.configs import configs_of
 from exporters.summary import ExportSummary, why_empty
 from exporters.surveying import grouping, identities, needs_survey, surveyed
-from exporters.tally import Counts, Tally
-from exporters.written import WrittenConfig
 
 if TYPE_CHECKING:
     from backend.trust.report.facts import Report

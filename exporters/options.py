@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.errors import ExportError
-from exporters.configs import CONFIGS, ConfigName
-from exporters.exits import ExitKind
-from exporters.pictures import PictureOptions
-from exporters.splits import WHOLE, Share
+from exporters.exits.writing import ExitKind
+from exporters.images.pictures import PictureOptions
+from exporters.records.splits import WHOLE, Share
+from exporters.schema.configs import CONFIGS, ConfigName
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class ExportOptions:
     configs: tuple[ConfigName, ...] = CONFIGS
     splits: tuple[Share, ...] = WHOLE
     stratify: str | None = None
-    """The column within whose groups the shares are to hold to the image; see `exporters.splits`."""
+    """The column within whose groups the shares are to hold to the image; see `exporters.records.splits`."""
     prompt: str | None = None
-    """Instead of what `exporters.prompts` would ask."""
+    """Instead of what `exporters.schema.prompts` would ask."""
     pictures: PictureOptions = field(default_factory=PictureOptions)
     cache: Path | None = None
-    """Where fetched images are kept for an export that breaks off; see `exporters.kept`."""
+    """Where fetched images are kept for an export that breaks off; see `exporters.images.kept`."""
     also: tuple[ExitKind, ...] = ()
     """Forms to write beside Parquet."""
     licence: str | None = None

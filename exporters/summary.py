@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.card import REASONS
-from exporters.pictures import NO_PICTURES, PictureCounts
-from exporters.push import Pushed
-from exporters.push_plan import PushPlan
-from exporters.tally import Counts
-from exporters.written import WrittenConfig, loading
+from exporters.card.page import REASONS
+from exporters.files.written import WrittenConfig, loading
+from exporters.hub.plan import PushPlan
+from exporters.hub.push import Pushed
+from exporters.images.pictures import NO_PICTURES, PictureCounts
+from exporters.records.tally import Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The first pass over a project, where splits need one; see `exporters.splits`."""
+"""The first pass over a project, where splits need one; see `exporters.records.splits`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 from backend.core.label_config import LabelConfig
 from backend.errors import ExportError
-from exporters.columns import columns_of
-from exporters.consolidate import Outcome
-from exporters.features import Pictures
+from exporters.images.pictures import PictureReader
 from exporters.options import ExportOptions
-from exporters.pictures import PictureReader
-from exporters.record import LeftOut, Record
-from exporters.splits import Splits, Survey
+from exporters.records.consolidate import Outcome
+from exporters.records.record import LeftOut, Record
+from exporters.records.splits import Splits, Survey
+from exporters.schema.columns import columns_of
+from exporters.schema.features import Pictures
 
 _GROUPING = frozenset({"text", "flag", "stars", "count"})
 """Kinds of columns that can tell groups."""

@@ -19,8 +19,8 @@ from backend.core.label_config import parse_label_config
 from backend.interfaces import default_label_config
 from backend.service import Prepared
 from backend.settings import Settings
-from exporters.features import Picture
-from exporters.record import Record
+from exporters.records.record import Record
+from exporters.schema.features import Picture
 
 SCRIPTED = Settings(engine="scripted")
 CONFIG = parse_label_config(default_label_config())

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from backend.settings import Settings
     from backend.store import WithheldBook
     from backend.trust.report.facts import Report
+    from exporters.hub.push import PushTarget
     from exporters.options import ExportOptions
-    from exporters.push import PushTarget
 
 
 @main.command()
@@ -89,8 +89,8 @@ def export(project_id: int | None, batch_dir: Path | None, out: Path, **given: A
 
     Example: vlm-judge export --project 1 --out dataset
     """
-    from exporters.consolidate import Policy
     from exporters.export import export_batch, export_project
+    from exporters.records.consolidate import Policy
 
     if (project_id is None) == (batch_dir is None):
         raise click.UsageError("say what to export: --project NUMBER, or --from-batch DIR")
@@ -129,10 +129,10 @@ def _check_no_people(context: click.Context) -> None:
 
 def _options(given: Mapping[str, Any]) -> ExportOptions:
     """What was asked for. Raises ExportError for what cannot be."""
-    from exporters.encoding import Encoding
+    from exporters.images.encoding import Encoding
+    from exporters.images.pictures import PictureOptions
     from exporters.options import USUAL, ExportOptions, parse_configs
-    from exporters.pictures import PictureOptions
-    from exporters.splits import parse_shares
+    from exporters.records.splits import parse_shares
 
     encoding = Encoding(given["image_format"], given["image_quality"], given["max_pixels"])
     return ExportOptions(
@@ -151,8 +151,8 @@ def _options(given: Mapping[str, Any]) -> ExportOptions:
 def _target(given: Mapping[str, Any]) -> PushTarget | None:
     """Where to push. Raises ExportError for what says how to push and not where."""
     from backend.errors import ExportError
-    from exporters.privacy import parse_fields
-    from exporters.push import PushTarget
+    from exporters.hub.privacy import parse_fields
+    from exporters.hub.push import PushTarget
 
     if given["push_to"] is None:
         how = ("public", "create_pr", "dry_run", "replace_card", "personal_fields")

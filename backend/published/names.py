@@ -1,4 +1,4 @@
-"""Which columns a dataset of ours has and what each is for, as `exporters.columns` names them. Pure."""
+"""Which columns a dataset of ours has and what each is for, as `exporters.schema.columns` names them. Pure."""
 
 from __future__ import annotations
 

@@ -177,10 +177,10 @@ def ours(rows: int, address: str, folder: Path, *, only_all: bool) -> None:
     from backend.images import ImageLoader
     from backend.settings import Settings
     from backend.studio_types import Project
-    from exporters.consolidate import Policy
     from exporters.export import write_export
+    from exporters.images.pictures import PictureReader
     from exporters.options import USUAL, ExportOptions
-    from exporters.pictures import PictureReader
+    from exporters.records.consolidate import Policy
 
     reader = PictureReader(ImageLoader(Settings(image_hosts=("127.0.0.1",))), allow_missing=False)
     options = ExportOptions(("all",)) if only_all else USUAL

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from exporters.push import PushTarget, carry_out, plan_push
+from exporters.hub.push import PushTarget, carry_out, plan_push
 from tests.contract import hub_emulator
 
 TOKEN = "hf_write"

@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from backend.errors import ExportError
-from exporters.folder import MARKER, fresh_folder
-from exporters.push import Pushed, PushTarget, carry_out, check_push, plan_push
+from exporters.files.folder import MARKER, fresh_folder
+from exporters.hub.push import Pushed, PushTarget, carry_out, check_push, plan_push
 from tests.contract import hub_emulator
 
 TOKEN = "hf_write"

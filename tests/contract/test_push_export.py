@@ -15,10 +15,10 @@ from backend.errors import ExportError
 from backend.images import ImageLoader
 from backend.settings import Settings
 from backend.studio import Project
-from exporters.consolidate import Policy
 from exporters.export import write_export
-from exporters.pictures import PictureReader
-from exporters.push import PushTarget, carry_out, plan_push
+from exporters.hub.push import PushTarget, carry_out, plan_push
+from exporters.images.pictures import PictureReader
+from exporters.records.consolidate import Policy
 from tests.contract import hub_emulator
 
 TOKEN = "hf_write"

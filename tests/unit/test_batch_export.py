@@ -20,7 +20,7 @@ from backend.settings import Settings
 from exporters.batch import BatchSource
 from exporters.export import export_batch
 from exporters.options import ExportOptions
-from exporters.splits import parse_shares
+from exporters.records.splits import parse_shares
 from tests.datasets_made import SCRIPTED, image, png, prediction_of, write_parquet
 
 CONFIG = """<View>

@@ -19,12 +19,12 @@ from backend.errors import ExportError
 from backend.images import ImageLoader
 from backend.settings import Settings
 from backend.studio import Project
-from exporters.build import SplitWriter
-from exporters.columns import columns_of, features_of
-from exporters.consolidate import Policy, Record, pseudonym
 from exporters.export import ExportSummary, Progress, write_export
-from exporters.folder import MARKER, fresh_folder
-from exporters.pictures import PictureReader
+from exporters.files.build import SplitWriter
+from exporters.files.folder import MARKER, fresh_folder
+from exporters.images.pictures import PictureReader
+from exporters.records.consolidate import Policy, Record, pseudonym
+from exporters.schema.columns import columns_of, features_of
 from tests.datasets_made import picture_of, unseen
 
 XML = """<View>

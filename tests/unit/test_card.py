@@ -28,20 +28,20 @@ from backend.interfaces import rubric_file
 from backend.store import Store
 from backend.trust.certifying import Terms, certify_project
 from backend.trust.report.facts import Report, make_report
-from exporters.build import DatasetWriter
-from exporters.card import CardFacts, card
-from exporters.card_files import SplitSize, sizes_of
-from exporters.card_metadata import languages, licence_of, size_category
-from exporters.card_parts import lost_by_merging, merged_card
-from exporters.card_plots import PlotFile, standalone, write_plots
-from exporters.card_sheet import MAX_BYTES, MOST_ROWS, ContactSheet, Sheet, SheetRow
-from exporters.card_words import code, prose, spoken
-from exporters.columns import columns_of
-from exporters.configs import configs_of
-from exporters.features import Pictures
-from exporters.record import JudgeDetail, LeftOut, Provenance, Record
-from exporters.tally import Counts, Tally
-from exporters.written import WrittenConfig, WrittenSplit
+from exporters.card.metadata import languages, licence_of, size_category
+from exporters.card.page import CardFacts, card
+from exporters.card.plots import PlotFile, standalone, write_plots
+from exporters.card.sheet import MAX_BYTES, MOST_ROWS, ContactSheet, Sheet, SheetRow
+from exporters.card.sizes import SplitSize, sizes_of
+from exporters.card.words import code, prose, spoken
+from exporters.files.build import DatasetWriter
+from exporters.files.card_parts import lost_by_merging, merged_card
+from exporters.files.written import WrittenConfig, WrittenSplit
+from exporters.records.record import JudgeDetail, LeftOut, Provenance, Record
+from exporters.records.tally import Counts, Tally
+from exporters.schema.columns import columns_of
+from exporters.schema.configs import configs_of
+from exporters.schema.features import Pictures
 from tests.datasets_made import picture_of
 from tests.labelled import said, task, verdict
 from tests.trust_readings import in_order, labelled_project, reading_of

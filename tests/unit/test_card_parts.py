@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import ExportError
-from exporters.card_parts import BEGIN, END, kept_by_merging, lost_by_merging, merged_card
+from exporters.files.card_parts import BEGIN, END, kept_by_merging, lost_by_merging, merged_card
 
 FIRST = """---
 pretty_name: Dots

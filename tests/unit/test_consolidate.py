@@ -19,9 +19,9 @@ from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.types import Box, ControlValue, TextSpan
 from backend.errors import StudioError
-from exporters.consolidate import LeftOut, Outcome, Policy, Record, Several, consolidate, pseudonym
-from exporters.record import JudgeDetail, Provenance
-from exporters.tally import Tally
+from exporters.records.consolidate import LeftOut, Outcome, Policy, Record, Several, consolidate, pseudonym
+from exporters.records.record import JudgeDetail, Provenance
+from exporters.records.tally import Tally
 
 CONFIG = parse_label_config((Path(__file__).parents[2] / "label_config.xml").read_text(encoding="utf-8"))
 POLICY = Policy(annotator_key=b"key")

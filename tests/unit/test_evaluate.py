@@ -57,9 +57,9 @@ from backend.images import ImageLoader
 from backend.interfaces import default_label_config
 from backend.settings import Settings
 from backend.studio_types import Project
-from exporters.consolidate import Policy
 from exporters.export import write_export
-from exporters.pictures import PictureReader
+from exporters.images.pictures import PictureReader
+from exporters.records.consolidate import Policy
 
 FEW = Bootstrap(resamples=50)
 RED, BLUE = Image.new("RGB", (8, 6), (200, 0, 0)), Image.new("RGB", (4, 4), (0, 0, 200))

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from backend.errors import ExportError
-from exporters.exits import exported_splits, write_exits
-from exporters.exits_webdataset import write_webdataset
+from exporters.exits.webdataset import write_webdataset
+from exporters.exits.writing import exported_splits, write_exits
 from tests.datasets_made import image, png
 
 SPAN = {"start": 2, "end": 5, "text": "dog", "label": "Unsupported"}
@@ -62,7 +62,7 @@ and people reviewed.
 
 
 def write(folder: Path, config: str, split: str, shards: Sequence[Sequence[Mapping[str, Any]]], features: Any) -> None:
-    """As `exporters.build` writes and names the files."""
+    """As `exporters.files.build` writes and names the files."""
     from datasets import Dataset
 
     (folder / "data" / config).mkdir(parents=True, exist_ok=True)

@@ -20,13 +20,13 @@ from backend.images import ImageLoader
 from backend.interfaces import LABEL_CONFIG
 from backend.settings import Settings
 from backend.studio import Project
-from exporters.configs import CONFIGS, configs_of
-from exporters.consolidate import Policy
 from exporters.export import ExportSummary, write_export
-from exporters.features import features_of
+from exporters.images.pictures import PictureReader
 from exporters.options import ExportOptions, parse_configs
-from exporters.pictures import PictureReader
-from exporters.splits import parse_shares
+from exporters.records.consolidate import Policy
+from exporters.records.splits import parse_shares
+from exporters.schema.configs import CONFIGS, configs_of
+from exporters.schema.features import features_of
 from tests.made_pictures import data_uri, encoded
 
 CAPTIONS = LABEL_CONFIG.parent.joinpath("image_text.xml").read_text(encoding="utf-8")

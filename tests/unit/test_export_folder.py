@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from backend.cli import main
 from backend.errors import ExportError
 from backend.settings import Settings
-from exporters.card_parts import BEGIN, END
 from exporters.export import export_project, with_key
-from exporters.folder import CARD, MARKER, fresh_folder
-from exporters.record import Policy
+from exporters.files.card_parts import BEGIN, END
+from exporters.files.folder import CARD, MARKER, fresh_folder
+from exporters.records.record import Policy
 
 
 def export(out: Path, rows: int, *more: str) -> str:

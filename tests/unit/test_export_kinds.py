@@ -22,15 +22,15 @@ from backend.images import ImageLoader
 from backend.interfaces import LABEL_CONFIG
 from backend.settings import Settings
 from backend.studio import Project
-from exporters.card import CardFacts, card
-from exporters.columns import columns_of
-from exporters.configs import CONFIGS
-from exporters.consolidate import LeftOut, Policy, Record, Several, consolidate
+from exporters.card.page import CardFacts, card
 from exporters.export import write_export
-from exporters.features import features_of
-from exporters.pictures import PictureReader
-from exporters.tally import Tally
-from exporters.written import WrittenConfig, WrittenSplit
+from exporters.files.written import WrittenConfig, WrittenSplit
+from exporters.images.pictures import PictureReader
+from exporters.records.consolidate import LeftOut, Policy, Record, Several, consolidate
+from exporters.records.tally import Tally
+from exporters.schema.columns import columns_of
+from exporters.schema.configs import CONFIGS
+from exporters.schema.features import features_of
 
 INTERFACES = LABEL_CONFIG.parent
 PAIR = parse_label_config((INTERFACES / "preference_pair.xml").read_text(encoding="utf-8"))

@@ -14,11 +14,11 @@ from backend.core.types import ControlValue
 from backend.images import ImageLoader
 from backend.settings import Settings
 from backend.studio import Project
-from exporters.consolidate import Policy
 from exporters.export import write_export
+from exporters.images.pictures import PictureReader
 from exporters.options import ExportOptions
-from exporters.pictures import PictureReader
-from exporters.splits import parse_shares
+from exporters.records.consolidate import Policy
+from exporters.records.splits import parse_shares
 from tests.made_pictures import png
 
 COUNT = 20_000

@@ -17,12 +17,12 @@ from PIL import Image
 from backend.errors import ExportError, ImageAway, ImageError
 from backend.images import ImageLoader
 from backend.settings import Settings
-from exporters.consolidate import Outcome
-from exporters.encoding import Encoding
-from exporters.features import Picture
-from exporters.kept import KeptImages
-from exporters.pictures import AHEAD, AS_THEY_ARE, THREADS, PictureCounts, PictureOptions, PictureReader
-from exporters.record import LeftOut, Record
+from exporters.images.encoding import Encoding
+from exporters.images.kept import KeptImages
+from exporters.images.pictures import AHEAD, AS_THEY_ARE, THREADS, PictureCounts, PictureOptions, PictureReader
+from exporters.records.consolidate import Outcome
+from exporters.records.record import LeftOut, Record
+from exporters.schema.features import Picture
 from tests.datasets_made import unseen
 from tests.made_pictures import data_uri, encoded, noise
 

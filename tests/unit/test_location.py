@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from exporters.location import tells_location, without_location
+from exporters.images.location import tells_location, without_location
 
 PLACE = {1: "N", 2: (52.0, 30.0, 1.5), 3: "E", 4: (13.0, 24.0, 2.0), 29: "2026:01:01"}
 GPS_IFD = 0x8825

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from backend.errors import ExportError
-from exporters.privacy import check_keys, check_personal, key_pattern, parse_fields, personal_places
+from exporters.hub.privacy import check_keys, check_personal, key_pattern, parse_fields, personal_places
 
 
 def write(folder: Path, config: str, rows: list[dict[str, Any]], schema: pyarrow.Schema | None = None) -> Path:

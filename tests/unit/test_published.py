@@ -24,10 +24,10 @@ from backend.errors import BatchError
 from backend.interfaces import default_label_config
 from backend.published.names import is_ours, our_columns
 from backend.published.ours import OurRows
-from exporters.columns import columns_of, features_of, row_of
-from exporters.consolidate import consolidate
-from exporters.features import Picture, Pictures
-from exporters.record import Policy, Record
+from exporters.records.consolidate import consolidate
+from exporters.records.record import Policy, Record
+from exporters.schema.columns import columns_of, features_of, row_of
+from exporters.schema.features import Picture, Pictures
 from tests.datasets_made import png
 
 FORM = parse_label_config(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import ExportError
-from exporters.splits import WHOLE, Share, Splits, Survey, drawn, parse_shares
+from exporters.records.splits import WHOLE, Share, Splits, Survey, drawn, parse_shares
 
 SHARES = (Share("train", 0.8), Share("validation", 0.1), Share("test", 0.1))
 
@@ -150,7 +150,7 @@ def test_an_image_of_several_groups_counts_for_the_first_of_them() -> None:
 
 
 def start_of(name: str) -> float:
-    """Where a group's ranks start, once more as `exporters.splits` has it written down."""
+    """Where a group's ranks start, once more as `exporters.records.splits` has it written down."""
     identity = hashlib.sha256(name.encode()).hexdigest()[:32].encode()
     digest = hashlib.blake2b(identity, digest_size=8, person=b"vlm-judge split").digest()
     return int.from_bytes(digest, "big") / 2**64

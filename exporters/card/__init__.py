@@ -1,0 +1,1 @@
+"""The dataset card, computed from the data and from what was measured."""

@@ -1,0 +1,1 @@
+"""JSON lines, WebDataset and Croissant beside the Parquet files."""

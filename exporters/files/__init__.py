@@ -1,0 +1,1 @@
+"""The folder of an export and the Parquet files in it."""

@@ -1,0 +1,1 @@
+"""From the folder to the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""The rows' images: fetched, checked, without their location, encoded anew on request."""

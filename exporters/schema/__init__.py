@@ -1,0 +1,1 @@
+"""The columns and the configs of the dataset."""
