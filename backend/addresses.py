@@ -85,16 +85,46 @@ def origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.host}:{port_of(url)}"
 
 
+class Exchange:
+    """One request and its answer on a connection: when it must have ended, and how much has come of it."""
+
+    def __init__(self, deadline_s: float) -> None:
+        """`deadline_s` is on the steady clock."""
+        self._deadline_s = deadline_s
+        self._came = 0
+        self._head = bytearray()
+        """What came until the first empty line."""
+
+    def left_s(self) -> float:
+        """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise httpcore.ReadTimeout("the deadline has passed")
+        return left_s
+
+    def note(self, piece: bytes) -> None:
+        """Take in what came."""
+        self._came += len(piece)
+        if b"\r\n\r\n" not in self._head:
+            self._head += piece
+
+    def is_whole(self, body_bytes: int) -> bool:
+        """Whether what came was one head and a body of this length: not more, which a next answer would begin with."""
+        end = self._head.find(b"\r\n\r\n")
+        return end >= 0 and self._came == end + 4 + body_bytes
+
+
 class CheckedNetwork(httpcore.NetworkBackend):
     """Resolves a name once, refuses it if any of its addresses is private, and connects to what was checked.
 
-    A name whose answers change between check and connection gains nothing: there is no second answer. `deadline` is
-    on the steady clock and holds for the look-up, the connection and everything that is read from it.
+    A name whose answers change between check and connection gains nothing: there is no second answer. The deadline
+    of the exchange at hand holds for the look-up, the connection and everything that is read from it.
     """
 
-    def __init__(self, trusted: bool, deadline: float) -> None:
+    def __init__(self, trusted: bool) -> None:
+        self.exchange = Exchange(0.0)
+        """What is under way; a connection outlives it and is given the next one."""
         self._trusted = trusted
-        self._deadline = deadline
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -106,35 +136,37 @@ class CheckedNetwork(httpcore.NetworkBackend):
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
         """A connection to one of the host's addresses. Raises FetchError and httpcore's errors."""
-        addresses = _resolved(host, port, self._deadline)
+        addresses = _resolved(host, port, self.exchange)
         _check(host, addresses, self._trusted)
         for tried, address in enumerate(addresses[:-1]):
-            share_s = _left_s(self._deadline) / (len(addresses) - tried)
+            share_s = self.exchange.left_s() / (len(addresses) - tried)
             try:
                 return self._connect(address, port, share_s, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return self._connect(addresses[-1], port, _left_s(self._deadline), local_address, socket_options)
+        return self._connect(addresses[-1], port, self.exchange.left_s(), local_address, socket_options)
 
     def _connect(
         self, address: str, port: int, timeout_s: float, local_address: str | None, socket_options: Any
     ) -> httpcore.NetworkStream:
         stream = self._inner.connect_tcp(address, port, timeout_s, local_address, socket_options)
-        return _TimedStream(stream, self._deadline)
+        return _TimedStream(stream, self)
 
 
 class _TimedStream(httpcore.NetworkStream):
     """A connection on which everything together ends at the deadline, however slowly the other side drips."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, network: CheckedNetwork) -> None:
         self._inner = inner
-        self._deadline = deadline
+        self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left_s(self._deadline))
+        piece = self._inner.read(max_bytes, self._network.exchange.left_s())
+        self._network.exchange.note(piece)
+        return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left_s(self._deadline))
+        self._inner.write(buffer, self._network.exchange.left_s())
 
     def close(self) -> None:
         self._inner.close()
@@ -142,14 +174,14 @@ class _TimedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, _left_s(self._deadline))
-        return _TimedStream(inner, self._deadline)
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._network.exchange.left_s())
+        return _TimedStream(inner, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-def _resolved(host: str, port: int, deadline: float) -> list[str]:
+def _resolved(host: str, port: int, exchange: Exchange) -> list[str]:
     """Every address of a host, in the system's order of preference, without doubles.
 
     The system's look-up knows no deadline, so a thread of its own waits for it.
@@ -164,7 +196,7 @@ def _resolved(host: str, port: int, deadline: float) -> list[str]:
 
     threading.Thread(target=look_up, name="look-up", daemon=True).start()
     try:
-        found = answer.result(_left_s(deadline))
+        found = answer.result(exchange.left_s())
     except TimeoutError as exc:
         raise FetchError(f"the address of the host {host} was not found in time; look at the name server") from exc
     except (OSError, UnicodeError) as exc:
@@ -216,10 +248,3 @@ def _plain(host: str) -> str:
         return str(ipaddress.ip_address(plain))
     except ValueError:
         return plain
-
-
-def _left_s(deadline: float) -> float:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise httpcore.ReadTimeout("the deadline has passed")
-    return left_s

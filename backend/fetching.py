@@ -6,13 +6,15 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
 import httpcore
 import httpx
 
-from backend.addresses import CheckedNetwork, FetchError, origin
+from backend.addresses import Exchange, FetchError, origin
+from backend.connections import Connection, KeptConnections, Place
 
 MAX_REDIRECTS = 5
 USER_AGENT = b"vlm-judge-label-studio"
@@ -31,55 +33,80 @@ class Limits:
     """For the whole fetch, look-ups of names, redirects and all."""
 
 
-def fetch(
-    url: httpx.URL,
-    limits: Limits,
-    trusted: Callable[[httpx.URL], bool],
-    headers: Callable[[httpx.URL], Mapping[str, str]],
-) -> bytes:
-    """The body of a GET, redirects followed. Raises FetchError.
+class Fetcher:
+    """Fetches from several threads at a time; a connection serves one fetch after the other while it is not idle long.
 
-    `trusted` says of each hop whether its host may have a private address; `headers` gives each hop's own headers, so
-    that a token never travels on. Host names are resolved once per hop, every address they have is checked, and the
-    connection goes to an address that was checked. Proxies set in the environment are not used: they would resolve
-    names again, out of our sight.
+    Host names are resolved once per connection, every address they have is checked, and the connection goes to an
+    address that was checked. Proxies set in the environment are not used: they would resolve names again, out of our
+    sight.
     """
-    deadline = time.monotonic() + limits.timeout_s
-    for _ in range(MAX_REDIRECTS + 1):
-        if url.scheme not in ("http", "https") or not url.host:
-            raise FetchError(f"only http and https addresses can be fetched, not {url.scheme or 'relative'} ones")
-        status, body, location = _get(url, limits, deadline, trusted(url), headers(url))
-        if status not in _REDIRECTS or location is None:
-            return _checked(status, body, url)
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._kept = KeptConnections()
+
+    def fetch(
+        self, url: httpx.URL, trusted: Callable[[httpx.URL], bool], headers: Callable[[httpx.URL], Mapping[str, str]]
+    ) -> bytes:
+        """The body of a GET, redirects followed. Raises FetchError.
+
+        `trusted` says of each hop whether its host may have a private address; `headers` gives each hop's own headers,
+        so that a token never travels on.
+        """
+        deadline_s = time.monotonic() + self._limits.timeout_s
+        for _ in range(MAX_REDIRECTS + 1):
+            if url.scheme not in ("http", "https") or not url.host:
+                raise FetchError(f"only http and https addresses can be fetched, not {url.scheme or 'relative'} ones")
+            status, body, location = self._get(url, deadline_s, trusted(url), headers(url))
+            if status not in _REDIRECTS or location is None:
+                return _checked(status, body, url)
+            try:
+                url = url.join(location)
+            except (httpx.InvalidURL, ValueError) as exc:
+                raise FetchError(f"{origin(url)} redirects to something that is not an address") from exc
+        raise FetchError(f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _get(
+        self, url: httpx.URL, deadline_s: float, trusted: bool, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, str | None]:
+        """Status, body and Location; only the body of status 200 is read. Raises FetchError."""
+        at = origin(url)
+        sent = _sent(url, headers)
+        place = Place(at, trusted, _certificates() if url.scheme == "https" else None)
         try:
-            url = url.join(location)
-        except (httpx.InvalidURL, ValueError) as exc:
-            raise FetchError(f"{origin(url)} redirects to something that is not an address") from exc
-    raise FetchError(f"it redirects more than {MAX_REDIRECTS} times")
+            if kept := self._kept.take(place):
+                # A server may close a connection that waits at any time; a new one then tells what is so.
+                with suppress(httpcore.NetworkError, httpcore.RemoteProtocolError):
+                    return self._asked(kept, url, sent, deadline_s)
+            return self._asked(Connection(place), url, sent, deadline_s)
+        except httpcore.TimeoutException as exc:
+            raise FetchError(
+                f"{at} did not send it within {self._limits.timeout_s:g} s; "
+                "try again or raise VLM_JUDGE_FETCH_TIMEOUT_S",
+                at,
+            ) from exc
+        except (httpcore.ConnectError, httpcore.NetworkError) as exc:
+            raise FetchError(f"{at} cannot be reached ({exc}){_about_trust(exc)}", at) from exc
+        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as exc:
+            raise FetchError(f"{at} broke off or does not speak HTTP ({exc})", at) from exc
 
-
-def _get(
-    url: httpx.URL, limits: Limits, deadline: float, trusted: bool, headers: Mapping[str, str]
-) -> tuple[int, bytes, str | None]:
-    """Status, body and Location; only the body of status 200 is read."""
-    at = origin(url)
-    target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), limits.timeout_s)}
-    context = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")) if url.scheme == "https" else None
-    pool = httpcore.ConnectionPool(context, network_backend=CheckedNetwork(trusted, deadline), http2=False)
-    try:
-        with pool, pool.stream("GET", target, headers=_sent(url, headers), extensions=extensions) as response:
-            fields = {name.lower(): value for name, value in response.headers}
-            body = _body(response.iter_stream(), fields, limits.max_bytes) if response.status == 200 else b""
-            return response.status, body, _location(fields)
-    except httpcore.TimeoutException as exc:
-        raise FetchError(
-            f"{at} did not send it within {limits.timeout_s:g} s; try again or raise VLM_JUDGE_FETCH_TIMEOUT_S", at
-        ) from exc
-    except (httpcore.ConnectError, httpcore.NetworkError) as exc:
-        raise FetchError(f"{at} cannot be reached ({exc}){_about_trust(exc)}", at) from exc
-    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as exc:
-        raise FetchError(f"{at} broke off or does not speak HTTP ({exc})", at) from exc
+    def _asked(
+        self, connection: Connection, url: httpx.URL, sent: list[tuple[bytes, bytes]], deadline_s: float
+    ) -> tuple[int, bytes, str | None]:
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        exchange = Exchange(deadline_s)
+        try:
+            with connection.get(target, sent, exchange) as response:
+                fields = {name.lower(): value for name, value in response.headers}
+                body = _body(response.iter_stream(), fields, self._limits.max_bytes) if response.status == 200 else b""
+        except BaseException:
+            connection.close()
+            raise
+        if exchange.is_whole(len(body)):
+            self._kept.keep(connection)
+        else:
+            connection.close()
+        return response.status, body, _location(fields)
 
 
 def _sent(url: httpx.URL, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -88,7 +115,6 @@ def _sent(url: httpx.URL, headers: Mapping[str, str]) -> list[tuple[bytes, bytes
         (b"Accept", b"*/*"),
         (b"Accept-Encoding", b"identity"),
         (b"User-Agent", USER_AGENT),
-        (b"Connection", b"close"),
     ]
     return sent + [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -132,6 +158,11 @@ def _about_trust(exc: Exception) -> str:
     if "CERTIFICATE_VERIFY_FAILED" not in str(exc):
         return ""
     return "; if its certificate is signed by an authority of your own, name that in SSL_CERT_FILE"
+
+
+def _certificates() -> ssl.SSLContext:
+    """Which certificates are accepted, as the environment says now. Raises FetchError."""
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ import httpx
 
 from backend.addresses import FetchError, TrustedHosts, origin
 from backend.errors import ImageAway, ImageError, SettingsError, StudioError
-from backend.fetching import Limits, fetch
+from backend.fetching import Fetcher, Limits
 from backend.image_cache import ImageCache
 from backend.pictures import FORMATS, decode
 from backend.settings import Settings
@@ -45,7 +45,8 @@ class ImageLoader:
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError when LABEL_STUDIO_URL or VLM_JUDGE_IMAGE_HOSTS are no addresses."""
-        self._limits = Limits(settings.max_image_bytes, settings.fetch_timeout_s)
+        self._max_bytes = settings.max_image_bytes
+        self._fetcher = Fetcher(Limits(settings.max_image_bytes, settings.fetch_timeout_s))
         self._max_pixels = settings.max_image_pixels
         self._hosts = TrustedHosts(settings.image_hosts)
         self._studio = _studio(settings.label_studio_url)
@@ -87,13 +88,13 @@ class ImageLoader:
 
     def _fetch(self, uri: str, task: str | None) -> bytes:
         if _is_data(uri):
-            return _data_uri(uri, self._limits.max_bytes)
+            return _data_uri(uri, self._max_bytes)
         path = _resolve_path(uri, task) if _is_cloud(uri) else uri
         try:
             url = self._studio_url(path) if path.startswith("/") else httpx.URL(path)
         except (httpx.InvalidURL, ValueError) as exc:
             raise FetchError("this is not an address") from exc
-        return fetch(url, self._limits, self._trusted, self._headers)
+        return self._fetcher.fetch(url, self._trusted, self._headers)
 
     def _studio_url(self, path: str) -> httpx.URL:
         if self._studio is None:

@@ -52,7 +52,6 @@ class TestWebAddresses:
                 "Accept": "*/*",
                 "Accept-Encoding": "identity",
                 "User-Agent": "vlm-judge-label-studio",
-                "Connection": "close",
             }
         ]
         picture = loader().load(address)
