@@ -35,7 +35,10 @@ def test_every_measurement_has_one_place_and_every_place_a_name_that_is_measured
     places = [found[2] for found in PLACE.finditer(text)]
     assert len(places) == len(set(places)) == text.count("<!-- bench ") == text.count("<!-- end -->")
     assert {path.stem for path in BENCH.glob("*.json")} <= set(places)
-    assert set(places) == {"start", "studio", "servers", "ray", "engine-cpu", "engine-7b", "engine-3b"}
+    assert set(places) == {
+        *("start", "studio", "servers", "ray", "export"),
+        *("engine-cpu", "engine-7b", "engine-3b", "sizing-h200", "sizing-h100"),
+    }
 
 
 def test_the_readme_quotes_what_was_measured() -> None:
