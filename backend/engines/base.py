@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Question, Reply, Writing
@@ -87,24 +87,3 @@ class Engine(Protocol):
 
     def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
         """One reply per request, in order; each fits its schema or says why there is none. Raises EngineError."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineMemory:
-    """Memory of the GPUs that a model is on, all together."""
-
-    allocated_bytes: int
-    """Taken by the model and by work under way."""
-    reserved_bytes: int
-    """Held by this process, what it keeps for the next pass included."""
-    free_bytes: int
-    """Held by no process."""
-    total_bytes: int
-
-
-@runtime_checkable
-class HasMemory(Protocol):
-    """An engine that runs a model in this process: `engine.memory() if isinstance(engine, HasMemory) else None`."""
-
-    def memory(self) -> EngineMemory | None:
-        """The memory of its GPUs; None before `load`, without a GPU and when the GPU is lost. From any thread."""

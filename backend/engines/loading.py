@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from backend.engines.backbones import Backbone, find_backbone
-from backend.engines.base import EngineMemory
 from backend.engines.faults import as_engine_error, is_out_of_memory
 from backend.engines.pixels import Patching, patching_of
 from backend.errors import EngineError
@@ -52,27 +52,12 @@ class LoadedModel:
         """How many tokens the model gives a logit for."""
         return int(self.model.get_output_embeddings().weight.shape[0])
 
-    def memory(self) -> EngineMemory | None:
-        """The memory of the GPUs that it is on; None on a CPU, or when the GPU is lost to this process."""
-        import torch
-
-        gpus = {weight.device for weight in self.model.parameters() if weight.device.type == "cuda"}
-        if not gpus:
-            return None
-        try:
-            rows = [
-                (torch.cuda.memory_allocated(gpu), torch.cuda.memory_reserved(gpu), *torch.cuda.mem_get_info(gpu))
-                for gpu in gpus
-            ]
-        except RuntimeError:
-            return None
-        return EngineMemory(*(sum(column) for column in zip(*rows, strict=True)))
-
 
 def load_model(
     source: str, *, revision: str | None, max_pixels: int | None, device: Literal["cuda", "cpu"]
 ) -> LoadedModel:
     """Load all three parts; `max_pixels` caps the image area, None keeps the processor's own. Raises EngineError."""
+    _refuse_missing()
     refuse_broken_transformers(version_of("transformers"))
     import httpx
     import torch
@@ -111,6 +96,15 @@ def load_model(
         image_processor.size = {"shortest_edge": smallest, "longest_edge": max_pixels}
     _forget_generation_habits(model, tokenizer)
     return LoadedModel(source, model.eval(), tokenizer, image_processor, backbone, device)
+
+
+def _refuse_missing() -> None:
+    missing = [name for name in ("torch", "transformers", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise EngineError(
+            f"a judge that runs here needs {', '.join(missing)}; run: pip install 'vlm-judge-label-studio[local]', or "
+            "name servers that run it with --engine remote and VLM_JUDGE_SERVERS"
+        )
 
 
 def _draw_no_bars_into_a_log() -> None:

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from backend.core.rubric import Rubric
 from backend.core.scoring import read_answer
 from backend.core.types import Answer, Reply, Unscored, Unwritten
-from backend.engines.base import EngineIdentity, EngineMemory, JudgeRequest, WriteRequest
+from backend.engines.base import EngineIdentity, JudgeRequest, WriteRequest
 from backend.engines.batching import run_in_batches, run_or_halve, within_memory
 from backend.engines.encoding import Encoder
 from backend.engines.fast import can_compile
@@ -133,10 +133,6 @@ class LocalEngine:
         except EngineError as exc:
             let_go(exc)  # or half a model stays in memory for as long as the error
             raise
-
-    def memory(self) -> EngineMemory | None:
-        """The memory of the GPUs the model is on; None before `load`, on a CPU and when the GPU is lost."""
-        return None if self._encoder is None else self._encoder.loaded.memory()
 
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """Answers in order; Unscored where the model takes no such image or the sample exceeds the memory.

@@ -164,10 +164,6 @@ class Drawing:
         """Draw a ring around a point that is to be seen."""
         self._add("circle", cx=x, cy=y, r=6, kind="ring")
 
-    def dot(self, x: float, y: float, radius: float, kind: str) -> None:
-        """Draw a filled circle."""
-        self._add("circle", cx=x, cy=y, r=radius, kind=kind)
-
     def part(self, x: float, y: float, width: float, height: float, part: int) -> None:
         """Draw a part of a whole, in its colour and with its hatching."""
         edged = " edged" if min(width, height) >= 4 else ""  # the edge would leave nothing of less

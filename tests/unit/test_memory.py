@@ -15,10 +15,9 @@ from PIL import Image, ImageDraw
 
 from backend.core.types import Answer, Option, Question, Reply, Scored, Unscored, Unwritten, Writing, Written
 from backend.core.writing import box_writing
-from backend.engines.base import HasMemory, JudgeRequest, WriteRequest
+from backend.engines.base import JudgeRequest, WriteRequest
 from backend.engines.local import LocalEngine
 from backend.engines.pixels import Patching
-from backend.engines.scripted import ScriptedEngine
 from backend.engines.writing import Job
 from backend.errors import EngineDead, EngineError
 from tests.tiny_models import save_tiny_model
@@ -352,13 +351,6 @@ def test_a_gpu_that_is_lost_ends_the_engine_and_no_other_error_does(
     assert memory.left_behind == [False, False]
     assert memory._held is not None
     assert memory._held() is None
-
-
-def test_memory_of_gpus_is_told_by_engines_that_could_have_one(loaded: LocalEngine) -> None:
-    assert isinstance(loaded, HasMemory)
-    assert not isinstance(ScriptedEngine(), HasMemory)
-    assert LocalEngine("not/loaded").memory() is None
-    assert loaded.memory() is None
 
 
 def test_the_area_of_a_sample_is_that_of_its_largest_image_as_the_model_sees_it(engine: LocalEngine) -> None:

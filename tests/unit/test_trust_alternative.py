@@ -14,8 +14,6 @@ from backend.core.trust.agreement.alternative import (
     alternative_test,
     compare,
     decide,
-    nearness,
-    share_equal,
 )
 
 PUBLISHED = {
@@ -60,16 +58,7 @@ def test_who_is_closer_by_hand() -> None:
         "bela": {"1": "x", "2": "y", "3": "x", "5": "x"},
         "carl": {"1": "x", "2": "x"},
     }
-    assert compare(judge, people, "anna", share_equal) == Comparison("anna", judge_closer=1, same=1, person_closer=1)
-
-
-def test_numbers_are_compared_by_distance() -> None:
-    """The others say 4 and 5. 4.5 is off by 0.5 on average; 2 by sqrt((4 + 9) / 2)."""
-    assert nearness(4.5, (4, 5)) == pytest.approx(-0.5)
-    assert nearness(2, (4, 5)) == pytest.approx(-(6.5**0.5))
-    judge: dict[str, Answer] = {"1": 4.5}
-    people: dict[str, dict[str, Answer]] = {"a": {"1": 2}, "b": {"1": 4}, "c": {"1": 5}}
-    assert compare(judge, people, "a", nearness) == Comparison("a", 1, 0, 0)
+    assert compare(judge, people, "anna") == Comparison("anna", judge_closer=1, same=1, person_closer=1)
 
 
 def test_a_judge_that_says_what_most_say_wins_and_one_that_says_the_opposite_loses() -> None:

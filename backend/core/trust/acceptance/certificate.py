@@ -115,11 +115,6 @@ class Certificate:
         """Share of the project that may be accepted."""
         return self.accepted / self.tasks
 
-    @property
-    def slice_coverage(self) -> float:
-        """Share of the slice above the threshold."""
-        return self.labels_above / self.labels
-
     def to_json(self) -> str:
         """As one line that `certificate_from_json` reads."""
         return json.dumps({"type": "certificate", **asdict(self)})

@@ -7,14 +7,10 @@ as close often enough. Needs items drawn at random and people who worked apart f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 Answer = str | int | float
-Closeness = Callable[[Answer, Sequence[Answer]], float]
-"""How close an answer is to those of other people; the higher the closer."""
-
 EXPERTS, SKILLED, CROWD = 0.2, 0.15, 0.1
 """What a person may be better by and still be replaced, because a person costs more, by who the people are."""
 FEWEST_ITEMS = 30
@@ -83,23 +79,17 @@ class NoTest:
 
 
 def share_equal(answer: Answer, others: Sequence[Answer]) -> float:
-    """For categories: the share of the others who say the same."""
+    """How close an answer is to those of other people: the share of them who say the same."""
     return sum(answer == other for other in others) / len(others)
-
-
-def nearness(answer: Answer, others: Sequence[Answer]) -> float:
-    """For numbers: minus the root mean square distance from the others."""
-    return -sqrt(sum((float(answer) - float(other)) ** 2 for other in others) / len(others))
 
 
 def alternative_test(
     judge: Mapping[str, Answer],
     people: Mapping[str, Mapping[str, Answer]],
     epsilon: float,
-    closeness: Closeness = share_equal,
 ) -> AlternativeTest | NoTest:
     """The test over the items (by id) that the judge and at least two people answered."""
-    compared = [compare(judge, people, person, closeness) for person in people]
+    compared = [compare(judge, people, person) for person in people]
     fit = [comparison for comparison in compared if comparison.items >= FEWEST_ITEMS]
     left_out = tuple((one.person, one.items) for one in compared if one.items < FEWEST_ITEMS)
     if not fit:
@@ -111,15 +101,13 @@ def alternative_test(
     return decide(fit, epsilon, left_out)
 
 
-def compare(
-    judge: Mapping[str, Answer], people: Mapping[str, Mapping[str, Answer]], person: str, closeness: Closeness
-) -> Comparison:
+def compare(judge: Mapping[str, Answer], people: Mapping[str, Mapping[str, Answer]], person: str) -> Comparison:
     """The judge beside one person, over the items that both and at least one other person answered."""
     wins = {1: 0, 0: 0, -1: 0}
     for item, answer in people[person].items():
         others = [answers[item] for name, answers in people.items() if name != person and item in answers]
         if others and item in judge:
-            ours, theirs = closeness(judge[item], others), closeness(answer, others)
+            ours, theirs = share_equal(judge[item], others), share_equal(answer, others)
             wins[(ours > theirs) - (ours < theirs)] += 1
     return Comparison(person, wins[1], wins[0], wins[-1])
 

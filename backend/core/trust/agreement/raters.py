@@ -82,19 +82,6 @@ def confusion(given: Ratings) -> Confusion:
     return Confusion(given.categories, tuple(tuple(int(cell) for cell in row) for row in counts))
 
 
-def percent_agreement(
-    given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES, seed: int = 0
-) -> Outcome:
-    """The mean over units, rated by two or more, of the share of pairs of raters who agree; not corrected for chance.
-
-    Under weights a near miss counts as part of an agreement.
-    """
-    kept = _rated(given, at_least=2)
-    counts = _counts(kept)
-    agreed = _agreement_per_unit(counts, _agreement_weights(len(given.categories), weights))
-    return mean_over_units(agreed, kept.clusters, kept.weights, resamples=resamples, seed=seed)
-
-
 def mean_over_units(
     values: Array,
     clusters: Clusters,
