@@ -30,11 +30,13 @@ demo: setup ## Label Studio with 240 pre-judged tasks, ready to review in the br
 check: setup ## Format, lint, types and the import law
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy backend exporters tests
+	$(BIN)/mypy backend exporters tests examples
 	$(BIN)/lint-imports
 
+WORKERS ?= 2
+
 test: setup browser postgres ## All tests, against a real Label Studio, a real browser and a real PostgreSQL
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 FIND_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 
@@ -66,6 +68,28 @@ test-1.20: setup ## The whole road against Label Studio 1.20.0, in an environmen
 test-label-studio-ml: setup ## The judge hosted by the released label-studio-ml 1.0.9, put into pytest's cache the first time
 	$(BIN)/pytest tests/contract/test_label_studio_ml.py
 
+AUDIT := .venv-audit
+
+.PHONY: audit
+audit: ## Known vulnerabilities in the pinned packages, looked up on the network; fails where one cannot be
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) \
+	  && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement constraints.txt
+
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: docs docs-serve
+docs: setup ## The documentation as a site, in site/
+	$(BIN)/mkdocs build --strict
+	@echo "The site is in site/; open site/index.html, or see it with its search: make docs-serve"
+
+docs-serve: setup ## The same at http://127.0.0.1:8000, built anew with every change
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+.PHONY: screenshots
+screenshots: setup browser ## The pictures of the documentation anew, by the browser tests that take them
+	SCREENSHOTS=1 $(BIN)/pytest tests/browser
+
 MINUTES ?= 20
 
 .PHONY: soak
@@ -74,7 +98,7 @@ soak: setup ## The long fault test, with a report at its end; about 20 minutes, 
 
 .PHONY: bench
 bench: setup ## How fast it is on this machine, without a GPU, kept in docs/bench; most of an hour
-	$(BIN)/vlm-judge bench --rounds 5 --json docs/bench/engine-cpu.json
+	$(BIN)/vlm-judge bench --rounds 5 --out docs/bench/engine-cpu.json
 	$(BIN)/python -m tests.bench --out docs/bench
 
 .PHONY: simulate

@@ -64,6 +64,8 @@ class AnnotatedTask:
     data: Mapping[str, Any]
     annotations: tuple[Annotation, ...]
     predictions: tuple[Prediction, ...]
+    unread: tuple[int, ...] = ()
+    """Numbers of further predictions of which nothing else is known, not even whether annotators could see them."""
 
 
 def annotated_tasks(source: Source, project_id: int) -> Iterator[AnnotatedTask]:
@@ -94,6 +96,7 @@ def read_task(raw: Mapping[str, Any]) -> AnnotatedTask:
             dict(raw["data"]),
             tuple(_annotation(item) for item in raw.get("annotations") or ()),
             tuple(_prediction(item) for item in raw.get("predictions") or ()),
+            tuple(raw.get("unread_predictions") or ()),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise StudioError(

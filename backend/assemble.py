@@ -9,7 +9,7 @@ from backend.errors import SettingsError
 from backend.example_files import examples_of
 from backend.images import ImageLoader
 from backend.service import JudgeService
-from backend.settings import Settings
+from backend.settings import NO_LABEL_STUDIO, Settings
 from backend.store import Store
 from backend.studio import Studio
 
@@ -24,7 +24,5 @@ def make_service(settings: Settings) -> JudgeService:
 def make_studio(settings: Settings) -> Studio:
     """The Label Studio of the settings. Raises SettingsError when its address or key is not set."""
     if not settings.label_studio_url or settings.label_studio_api_key is None:
-        raise SettingsError(
-            "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (in Label Studio: Account & Settings, Personal Access Token)"
-        )
+        raise SettingsError(NO_LABEL_STUDIO)
     return Studio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())

@@ -268,7 +268,7 @@ class Delivery:
         self._judge_under(uid, judging.fingerprint)
         if renewed := self._jobs.renew(uid, self._service.name, judging.fingerprint):
             log.info("%d predictions of project %d are owed under a new fingerprint", renewed, project.id)
-        jobs = self._unnoted_jobs(uid, judging.fingerprint) or self._jobs.due(uid, judging.fingerprint, AT_ONCE)
+        jobs = self._noted_now(uid, judging.fingerprint) or self._jobs.due(uid, judging.fingerprint, AT_ONCE)
         trouble = max((job.attempts for job in jobs), default=0)
         part = jobs[: max(1, AT_ONCE >> (3 * trouble))]  # what keeps failing is found in smaller and smaller parts
         round_ = _Round(self._studio, self._service, self._worker, self._vitals, project, judging, self._stopping)
@@ -283,10 +283,12 @@ class Delivery:
             self._studio.use_model_version(project.id, judging.fingerprint)
         round_.settle()
 
-    def _unnoted_jobs(self, uid: str, fingerprint: str) -> tuple[Job, ...]:
-        """What this process alone knows to be owed to a project."""
+    def _noted_now(self, uid: str, fingerprint: str) -> tuple[Job, ...]:
+        """What this process alone knows to be owed to a project; noted, if that can be, so that it can be put off."""
         with self._lock:
             tasks = sorted(self._unnoted.get(uid, ()))
+        with suppress(StoreError):  # what can be judged is delivered all the same
+            self._jobs.owe(uid, fingerprint, tasks, 0.0)
         return tuple(Job(uid, task, fingerprint, sent=False, attempts=0, reason=None) for task in tasks)
 
     def _forget_unnoted(self, uid: str, tasks: Collection[int]) -> None:
@@ -316,8 +318,8 @@ class Delivery:
                 studio.whoami()
             reason = str(exc)
         with self._lock:
-            ours = self._ours.get(uid)
-        if dropped := self._jobs.drop(uid, self._service.name, ours):
+            ours, unnoted = self._ours.get(uid), self._unnoted.pop(uid, set())
+        if dropped := self._jobs.drop(uid, self._service.name, ours) + len(unnoted):
             log.warning("%d predictions are not delivered to project %s: %s", dropped, uid, reason)
         return None, None
 

@@ -125,6 +125,7 @@ def _own_environment(console: Console) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
         console.print(f"{name} is not used: the demo has settings of its own.", highlight=False)
+    os.environ["VLM_JUDGE_CONFIG"] = os.devnull  # and no file of the current folder
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST, "localhost")))
 
@@ -288,8 +289,14 @@ def _show(demo: _Demo, project: Project) -> None:
         "Stop with Ctrl-C; the next start goes on where you left off.",
     )
     demo.console.print(Panel("\n".join(lines), title="The demo is ready", expand=False), highlight=False)
-    command = f"env $(cat {home}/env) .venv/bin/vlm-judge export --project {project.id} --out dataset"
+    command = f"env $(cat {home}/env) {_typed()} export --project {project.id} --out dataset"
     demo.say(f"When you have reviewed some tasks, export them in a second terminal:\n  {command}")
+
+
+def _typed() -> str:
+    """How this `vlm-judge` is called at the shell."""
+    ours = Path(sys.executable).with_name("vlm-judge")
+    return "vlm-judge" if shutil.which("vlm-judge") == str(ours) else os.path.relpath(ours)
 
 
 def _watch(demo: _Demo) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import sqrt
@@ -13,7 +12,7 @@ from backend.core.examples import PICTURE_PIXELS, Example, Examples, Lesson, par
 from backend.engines.base import Passage
 from backend.errors import ImageError, SettingsError
 from backend.images import ImageLoader, named
-from backend.pictures import decode
+from backend.pictures import decode, stored_as
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -107,17 +106,15 @@ def _fetched(entry: Example, folder: str, read: ReadImage) -> Example:
     task = None if entry.task is None else str(entry.task)
     try:
         contents = tuple(read(image, task) for image in entry.images)
-        names = tuple(f"{folder}/{task}-{number}.{_kind(content)}" for number, content in enumerate(contents, 1))
+        names = tuple(f"{folder}/{task}-{number}{_ending(content)}" for number, content in enumerate(contents, 1))
     except ImageError as exc:
         raise SettingsError(f"the example from task {task}: {exc}") from exc
     return replace(entry, images=names, pictures=contents)
 
 
-def _kind(content: bytes) -> str:
-    from PIL import Image
-
+def _ending(content: bytes) -> str:
     _decoded(content)
-    return (Image.open(io.BytesIO(content)).format or "img").lower()
+    return stored_as(content)[1]
 
 
 def _decoded(content: bytes) -> Image.Image:

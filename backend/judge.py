@@ -18,11 +18,10 @@ from backend.core.label_config import parse_label_config
 from backend.core.types import Verdict
 from backend.errors import EngineError, StudioAway
 from backend.outcomes import Deadline, judge_tasks
-from backend.patience import Patience, Stop, Stopped
+from backend.patience import RETRY_PAUSES_S, InARow, Patience, Stop, Stopped
 from backend.service import Failure, JudgeService
 from backend.studio import Studio
 from backend.studio_types import Json, Project, StudioTask
-from backend.vitals import VitalSigns
 from backend.worker import Worker
 from backend.writeback import WriteBack, Written, judged_by, not_judged_by
 
@@ -32,10 +31,6 @@ cheap; a small one first lets the judge begin."""
 PAGES_AHEAD = 1
 """Label Studio prepares the next page while the last one is judged; more would only cost memory."""
 PATIENCE_S = 600.0
-RETRY_PAUSES_S = (1.0, 4.0, 16.0)
-"""Before what may be judged when asked again is asked again, at the end of a pass."""
-IN_A_ROW = 32
-"""So many such failures one after the other, and something is away: it is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,31 +161,25 @@ class _Run:
         """Judge these tasks and store their predictions. Raises Stopped, EngineError or StudioError."""
         bodies = ({"id": task.id, "data": task.data} for task in islice(tasks, self.left))
         deadline = Deadline(stop=self.patience.stop)
-        in_a_row, pauses = 0, self.patience.pauses()
+        in_a_row = InARow(self.patience)
         for outcome in judge_tasks(self.service, self.worker, bodies, self.judging, deadline=deadline, look_up=False):
             if outcome.result is None:
                 break
-            self._note(outcome.task, outcome.result)
-            away = isinstance(outcome.result, Failure) and outcome.result.transient
-            in_a_row = in_a_row + 1 if away else 0
+            why = self._note(outcome.task, outcome.result)
             if self.worker.is_dead:
                 raise EngineError(f"{self.worker.failure}; start again, what is judged is kept")
-            if in_a_row >= IN_A_ROW and isinstance(outcome.result, Failure):
-                self.patience.wait(StudioAway(outcome.result.reason), next(pauses, None) or 0.0)
-                in_a_row = 0
-            elif not away:
-                pauses = self.patience.pauses()
+            in_a_row.note(why)
             if self.writes.is_due:
                 self.write()
         if self.patience.stop.is_set():
             raise Stopped
 
-    def _note(self, task: Json, result: Verdict | Failure) -> None:
-        """Keep an outcome: a prediction to be written, a failure, or one that is tried again."""
+    def _note(self, task: Json, result: Verdict | Failure) -> str | None:
+        """Keep an outcome: a prediction to be written, a failure, or one that is tried again and why."""
         number = int(task["id"])
         if isinstance(result, Failure) and result.transient:
             self.again[number] = result
-            return
+            return result.reason
         if isinstance(result, Verdict):
             given = self.service.given(self.judging, task, result)
             self.writes.add(number, given.prediction, given.withheld)
@@ -200,6 +189,7 @@ class _Run:
         self.left = None if self.left is None else self.left - 1
         done = self.already + self.seen
         self.told.progress(done, max(self.total, done))
+        return None
 
     def todo(self) -> Generator[StudioTask, None, None]:
         """The tasks that are not judged, by rising id from the last one read; what is in doubt is set aside."""
@@ -373,9 +363,9 @@ def _judging(service: JudgeService, project: Project) -> Judging:
 
 
 @contextmanager
-def running_worker(service: JudgeService, batch_size: int | None, vitals: VitalSigns | None = None) -> Iterator[Worker]:
+def running_worker(service: JudgeService, batch_size: int | None) -> Iterator[Worker]:
     """A worker whose engine is loaded. Raises EngineError when it cannot be."""
-    worker = Worker(service, batch_size, vitals)
+    worker = Worker(service, batch_size)
     worker.start()
     try:
         worker.wait_until_loaded()

@@ -211,7 +211,7 @@ def _executable(options: LabelStudioOptions) -> Path:
         return beside
     found = shutil.which("label-studio")
     if found is None:
-        raise DemoError(f"there is no `label-studio` at {beside}; install it with `make setup`")
+        raise DemoError(f"there is no `label-studio` at {beside}; run: pip install 'vlm-judge-label-studio[demo]'")
     return Path(found)
 
 

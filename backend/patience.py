@@ -1,4 +1,4 @@
-"""Waits for a Label Studio that is away, instead of giving up what was begun."""
+"""Waits for what is away, a Label Studio above all, instead of giving up what was begun."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 GLANCE_S = 0.1
 """How soon it is seen that the run is to end."""
+IN_A_ROW = 32
+"""So many outcomes one after the other that asking again may mend, and something is away."""
+RETRY_PAUSES_S = (1.0, 4.0, 16.0)
+"""Before those outcomes are asked for again, when all others are there."""
 
 
 class Stop:
@@ -63,7 +67,7 @@ class Patience:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         yield None
 
-    def wait(self, why: Exception, pause_s: float) -> None:
+    def wait(self, why: Exception | str, pause_s: float) -> None:
         """Say what is the matter, and pause. Raises Stopped."""
         self.say(f"{why}; trying again in {pause_s:.0f} s")
         self.sleep(pause_s)
@@ -75,3 +79,31 @@ class Patience:
             if self.stop.is_set():
                 raise Stopped
             time.sleep(min(left_s, GLANCE_S))
+
+
+class InARow:
+    """Watches the outcomes of a run for something that is away, such as the judge's servers, and waits for it."""
+
+    def __init__(self, patience: Patience) -> None:
+        """Begin with none in a row."""
+        self.most = IN_A_ROW
+        self._patience = patience
+        self._count, self._pauses = 0, patience.pauses()
+
+    def note(self, why: str | None) -> bool:
+        """Count an outcome; `why` is None for one that asking again would not change. False: patience is at an end.
+
+        Raises Stopped.
+        """
+        if why is None:
+            self._count, self._pauses = 0, self._patience.pauses()
+            return True
+        self._count += 1
+        if self._count < self.most:
+            return True
+        self._count = 0
+        pause_s = next(self._pauses, None)
+        if pause_s is None:
+            return False
+        self._patience.wait(why, pause_s)
+        return True

@@ -26,6 +26,14 @@ MAX_SLOW_PIXELS = 4_000_000
 MAX_SCANS = 100
 """Most scans of a JPEG, as in libtiff; a camera's has 1, a progressive one about 10. Each takes a pass over it."""
 
+_STORED_AS = {
+    "JPEG": ("image/jpeg", ".jpg"),
+    "MPO": ("image/jpeg", ".jpg"),
+    "PPM": ("image/x-portable-anymap", ".ppm"),
+    "JPEG2000": ("image/jp2", ".jp2"),
+    "TIFF": ("image/tiff", ".tif"),
+}
+"""Media type and file name's end by Pillow's format; of the others both follow from the name."""
 _SLOW_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
@@ -73,6 +81,23 @@ def decode(content: bytes, name: str, max_pixels: int) -> Image.Image:
             return _as_rgb(_upright(image), image, name)
         except _DECODE_ERRORS as exc:
             raise ImageError(f"{name} is damaged ({exc}); export it anew") from exc
+
+
+def stored_as(content: bytes) -> tuple[str, str]:
+    """Media type and file name's end of an image, such as `image/jpeg` and `.jpg`, by its head alone.
+
+    Raises ImageError.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            name = str(image.format)
+    except Image.DecompressionBombError as exc:
+        raise ImageError(f"the image has more pixels than may be decoded; {_SMALLER}") from exc
+    except _DECODE_ERRORS as exc:
+        raise ImageError(f"these bytes are {kind_of_bytes(content)}; {ADVICE}") from exc
+    return _STORED_AS.get(name, (f"image/{name.lower()}", f".{name.lower()}"))
 
 
 def _opened(content: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:

@@ -1,12 +1,39 @@
-"""Shows how far a long command is, on standard error."""
+"""Shows how far a long command is, and what else is worth a note, on standard error; nothing when it is to be quiet."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+
+
+class _Quiet:
+    """Whether progress and notes are left out; the same for all threads of a command."""
+
+    on = False
+
+
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Leave progress, notes and the log's warnings out until the end of the block, if `quiet`."""
+    before, _Quiet.on = _Quiet.on, quiet
+    level = logging.root.manager.disable
+    if quiet:
+        logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        _Quiet.on = before
+        logging.disable(level)
+
+
+def note(text: str) -> None:
+    """Say something beside the result."""
+    if not _Quiet.on:
+        click.echo(text, err=True)
 
 
 @contextmanager
@@ -15,6 +42,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
     What is said to be done at first was done before, and does not count towards the rate.
     """
+    if _Quiet.on:
+        yield lambda done, total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -48,7 +78,7 @@ def plain_progress(title: str, every_s: float = 10.0) -> Callable[[int, int | No
             last_s = time.monotonic()
             left = pace.left(done, total)
             ending = f" ({', '.join(filter(None, (text, left)))})" if text else ""
-            click.echo(f"{title}: {done}{ending}" if total is None else f"{title}: {done} of {total}{ending}", err=True)
+            note(f"{title}: {done}{ending}" if total is None else f"{title}: {done} of {total}{ending}")
 
     return report
 

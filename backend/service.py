@@ -37,6 +37,9 @@ FETCHERS = 8
 PROJECTS = 256
 """Label configs whose judging is remembered."""
 
+LESSONS = 8
+"""Examples whose decoded images are kept, 50 MB each at most: those of one file, under as many rubrics."""
+
 
 class Images(Protocol):
     """Where pictures come from; `backend.images.ImageLoader` in the product."""
@@ -94,7 +97,7 @@ class JudgeService:
             check_scale(self._options.examples, self._rubric_for(self._options.examples.kind))
         self.fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="images")
         """The threads in which images are fetched and decoded."""
-        self._passages: dict[str, tuple[Passage, ...]] = {}
+        self._shown = lru_cache(LESSONS)(show_lessons)
         self.judging = lru_cache(PROJECTS)(self._judging)
         """How to judge under a label config. Raises LabelConfigError when nothing could be filled."""
 
@@ -199,10 +202,8 @@ class JudgeService:
         return own if self._rubric or own.only_wording else ready_rubric(kind)
 
     def passages(self, judging: Judging) -> tuple[Passage, ...]:
-        """What stands before every sample; the same object for the same judge."""
-        if judging.lessons and judging.fingerprint not in self._passages:
-            self._passages[judging.fingerprint] = show_lessons(judging.lessons)
-        return self._passages.get(judging.fingerprint, ())
+        """What stands before every sample; the same object for the same lessons, whichever project they are for."""
+        return self._shown(judging.lessons) if judging.lessons else ()
 
     def _prepare(self, task: Mapping[str, Any], judging: Judging) -> Prepared | Failure:
         name = str(task.get("id", "without id"))

@@ -27,12 +27,18 @@ __all__ = ["Connection", "Project", "Studio", "StudioTask", "Tab", "User"]
 
 Item = TypeVar("Item")
 
-Fields = Literal["data", "predictions", "all"]
-"""What is read of tasks: their data; also their predictions; everything."""
+Fields = Literal["data", "predictions", "judged", "all"]
+"""What is read of tasks: their data; also their predictions; not the data but the predictions; annotations as well."""
 
 MAX_PAGE_BYTES = 64 * 2**20
 """A page of tasks beyond this is asked for again with fewer tasks."""
-_INCLUDED = {"data": "id,data", "predictions": "id,data,predictions"}
+_INCLUDED: Mapping[Fields, str] = {
+    "data": "id,data",
+    "predictions": "id,data,predictions",
+    "judged": "id,created_at,predictions",
+    "all": "id,data,created_at,predictions,annotations,"
+    "result,was_cancelled,completed_by,updated_by,updated_at,lead_time,parent_prediction,ground_truth,task",
+}
 """What we use of a task; Label Studio needs four times as long for all that it could tell."""
 TASKS_PER_IMPORT = 500
 TASKS_BY_ID = 200
@@ -130,9 +136,12 @@ class Studio(StudioConnections):
         self, project_id: int, ids: Collection[int], fields: Fields = "predictions"
     ) -> Iterator[tuple[StudioTask, ...]]:
         """Those of these tasks that are in the project, by rising id, some at a time."""
-        for chunk in _chunks(sorted(ids), TASKS_BY_ID):
-            chosen = ({"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chunk},)
-            yield from self.pages(project_id, TASKS_BY_ID, chosen, fields=fields)
+        for page in self._by_id(project_id, ids, fields):
+            yield tuple(parse_task(item) for item in page)
+
+    def judged_tasks(self, project_id: int, ids: Collection[int]) -> Iterator[tuple[Json, ...]]:
+        """Those of these tasks that are in the project, in Label Studio's form: `created_at` and whole predictions."""
+        yield from self._by_id(project_id, ids, "judged")
 
     def annotated_tasks(
         self, project_id: int, page_size: int = 100, *, only_annotated: bool = False, filters: tuple[Json, ...] = ()
@@ -140,6 +149,11 @@ class Studio(StudioConnections):
         """Tasks in Label Studio's form, with annotations (skips too) and whole predictions, by rising id.
 
         With `only_annotated` those without any submitted annotation are left out, and so are those only skipped.
+
+        Page by page 2,000 tasks take Label Studio 1.23.2 4.8 s of processor time (7.4 s with all that it could tell), a
+        snapshot (`/exports/`) 2.7 s, in as little memory on either side. Yet without Redis, which Community does not
+        bring, it makes a snapshot within the one request that asks for it: of 100,000 tasks that would be two minutes
+        without a word, which proxies cut off, and it leaves a file in Label Studio's storage. A page can be had again.
         """
         annotated = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
         chosen = (*filters, annotated) if only_annotated else filters
@@ -303,6 +317,11 @@ class Studio(StudioConnections):
             )
         return named
 
+    def _by_id(self, project_id: int, ids: Collection[int], fields: Fields) -> Iterator[tuple[Json, ...]]:
+        for chunk in _chunks(sorted(ids), TASKS_BY_ID):
+            chosen = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": chunk}
+            yield from self._pages(project_id, TASKS_BY_ID, (chosen,), 0, fields)
+
     def _pages(
         self, project_id: int, page_size: int, filters: tuple[Json, ...], last: int, fields: Fields
     ) -> Iterator[tuple[Json, ...]]:
@@ -330,7 +349,7 @@ class Studio(StudioConnections):
         """
         params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": page_size, "query": query}
         params |= {"fields": "task_only" if fields == "data" else "all", "resolve_uri": "false"}
-        params |= {} if fields == "all" else {"review": "true", "include": _INCLUDED[fields]}
+        params |= {"review": "true", "include": _INCLUDED[fields]}
         max_bytes = MAX_PAGE_BYTES if page_size > 1 else 16 * MAX_PAGE_BYTES
         doing = f"read tasks of project {project_id}"
         try:

@@ -20,6 +20,7 @@ _JWT = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 """A personal access token, or one that it was exchanged for."""
 _TRY_LATER = (408, 425, 429)
 """Statuses by which a server says that the request was in order but came at the wrong time."""
+_ELSEWHERE = "set LABEL_STUDIO_URL to the address at which its start page opens in a browser"
 
 
 class AnswerTooLarge(Exception):
@@ -110,9 +111,7 @@ class StudioAccess:
             raise self._stranger(doing) from exc
 
     def _stranger(self, doing: str) -> StudioError:
-        return StudioError(
-            f"could not {doing}: what answers at {self.url} is not Label Studio's API; check LABEL_STUDIO_URL"
-        )
+        return StudioError(f"could not {doing}: what answers at {self.url} is not Label Studio's API; {_ELSEWHERE}")
 
     @contextmanager
     def _explained(self, doing: str, timeout_s: float) -> Iterator[None]:
@@ -143,6 +142,8 @@ class StudioAccess:
         detail = _detail(_JWT.sub(b"***", content.replace(self._key.encode(), b"***")))  # some repeat our headers
         message = f'could not {doing}: Label Studio at {self.url} says {status} "{detail}"'
         kind = StudioFailing if status >= 500 or status in _TRY_LATER else StudioRefusal
+        if status == 404 and b'"detail"' not in content:
+            return kind(f"{message}; that is no Label Studio's answer; {_ELSEWHERE}", status, detail)
         return kind(f"{message}; {self._remedy(status, detail)}", status, detail)
 
     def _remedy(self, status: int, detail: str) -> str:
@@ -153,11 +154,17 @@ class StudioAccess:
                 if self._legacy
                 else "the API key is a personal access token that is expired, revoked or from another server"
             )
-            return f"{kind}; a new one is made under Account & Settings > Personal Access Token (LABEL_STUDIO_API_KEY)"
+            return (
+                f"{kind}; a new one is made under Account & Settings > Personal Access Token, then type: "
+                "export LABEL_STUDIO_API_KEY=..."
+            )
         if status == 403:
             return "the API key's user is not allowed to do this"
         if status == 404:
-            return "it does not exist there, or the API key's user cannot see it; check the number"
+            return (
+                "it does not exist there, or the API key's user cannot see it; the number of a project is in its "
+                "address, as in /projects/1/data"
+            )
         if status >= 500:
             return "its log has the details"
         return "correct this and try again"

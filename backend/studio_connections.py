@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from backend.errors import ConnectionRefusedByStudio, StudioError
 from backend.studio_access import StudioAccess, StudioRefusal
 from backend.studio_keys import KEY_HEADERS, closed_door, webhook_keys
@@ -55,6 +57,9 @@ class StudioConnections:
         except StudioRefusal as exc:
             if remedy := closed_door(exc.detail):
                 raise StudioError(f"could not {doing}: {remedy}") from exc
+            if "health check failed" in exc.detail:
+                said = f'Label Studio at {self.url} says "{exc.detail}"'
+                raise StudioError(f"could not {doing}: {said}; {_away(url)}") from exc
             if not _is_address_check(exc):
                 raise
             self.disconnect_backend(project_id, url)
@@ -109,6 +114,15 @@ def _webhook(backend_url: str) -> str:
 
 def _same(address: str, other: str) -> bool:
     return address.rstrip("/") == other.rstrip("/")
+
+
+def _away(url: str) -> str:
+    """What to do when Label Studio's own request to the backend had no answer."""
+    port = urlsplit(url).port or 9090
+    return (
+        "name the address by which Label Studio reaches the backend, and where none runs yet start it with: "
+        f"vlm-judge serve --port {port}"
+    )
 
 
 def _is_address_check(refusal: StudioRefusal) -> bool:

@@ -11,18 +11,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.annotated import AnnotatedTask, Source, annotated_tasks, unblinded
-from backend.core.audit import is_blind
+from backend.core.audit import is_blind, without_plan
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import ExportError
-from backend.settings import Settings
+from backend.settings import NO_LABEL_STUDIO, Settings
 from exporters.card.page import CardFacts, card
 from exporters.card.plots import write_plots
 from exporters.card.sheet import ContactSheet
 from exporters.card.sizes import sizes_of
 from exporters.exits.writing import write_exits
 from exporters.files.build import DatasetWriter
-from exporters.files.folder import CARD, check_replaceable, fresh_folder
+from exporters.files.folder import CARD, FORM, check_replaceable, fresh_folder
 from exporters.files.written import WrittenConfig
 from exporters.hub.privacy import check_keys
 from exporters.hub.push import PushTarget, carry_out, check_push, plan_push
@@ -41,7 +41,15 @@ from exporters.surveying import grouping, identities, needs_survey, surveyed
 if TYPE_CHECKING:
     from backend.trust.report.facts import Report
 
-__all__ = ["ExportSummary", "ProjectFacts", "Withheld", "export_batch", "export_project", "write_export"]
+__all__ = [
+    "ExportSummary",
+    "ProjectFacts",
+    "Withheld",
+    "export_batch",
+    "export_download",
+    "export_project",
+    "write_export",
+]
 
 Progress = Callable[[int, int], None]
 """Called with the tasks done and all there are."""
@@ -105,7 +113,7 @@ def export_project(
     from backend.studio import Studio
 
     if settings.label_studio_url is None or settings.label_studio_api_key is None:
-        raise ExportError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to say which Label Studio to export from")
+        raise ExportError(NO_LABEL_STUDIO)
     token = _check(settings, out, target, dry_run=dry_run)
     api_key = settings.label_studio_api_key.get_secret_value()
     policy = with_key(policy or Policy(), settings)
@@ -169,6 +177,52 @@ def export_batch(
             source.facts, source, pictures, out, policy=Policy(), options=options, named=named, progress=progress
         )
     return _pushed(summary, target, token, dry_run=dry_run)
+
+
+def export_download(
+    settings: Settings,
+    path: Path,
+    out: Path,
+    *,
+    project_id: int | None = None,
+    label_config: str | None = None,
+    policy: Policy | None = None,
+    options: ExportOptions = USUAL,
+    allow_missing: bool = False,
+    target: PushTarget | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    withheld: Callable[[], Withheld] | None = None,
+) -> ExportSummary:
+    """The same for a project that was downloaded from Label Studio as JSON; see `exporters.downloaded`.
+
+    Where the settings say which Label Studio it is from, predictions that the file names and does not hold are read
+    there, and the label config where it is not given. The card says nothing of how good the judge is: that is measured
+    on the project itself. Raises ExportError or StudioError; then `out` is as it was before.
+    """
+    from backend.images import ImageLoader
+    from exporters.downloaded.source import downloaded
+
+    out = out.expanduser()
+    token = _check(settings, out, target, dry_run=dry_run)
+    policy = with_key(policy or Policy(), settings)
+    with downloaded(settings, path, project_id, label_config, policy) as source:
+        config = parse_label_config(source.facts.label_config)
+        _check_keys(config, target)
+        kept = withheld() if withheld and config.audit else None
+        with _kept_images(ImageLoader(settings), config, options, settings.label_studio_url or "") as images:
+            summary = write_export(
+                source.facts,
+                source,
+                PictureReader(images, allow_missing=allow_missing, options=options.pictures),
+                out,
+                policy=policy,
+                options=options,
+                named=target.repo_id if target else None,
+                progress=progress,
+                withheld=kept,
+            )
+    return _pushed(replace(summary, notes=source.notes), target, token, dry_run=dry_run)
 
 
 @contextmanager
@@ -265,6 +319,8 @@ def write_export(
         )
         facts = _illustrated(facts, draft, sheet if options.show_rows else None)
         (draft / CARD).write_text(card(facts), encoding="utf-8")
+        # The key of a blind slice would tell annotators who go on with the project which tasks are in it.
+        (draft / FORM).write_text(without_plan(project.label_config), encoding="utf-8", newline="")
         write_exits(draft, options.also)
     return summary
 
@@ -310,7 +366,10 @@ def _tasks_of(
 
 def _nothing(project: ProjectFacts, counts: Counts) -> str:
     why = ", ".join(f"{len(ids)} {reason}" for reason, ids in counts.left_out.items()) or "it has no tasks"
-    return f"project {project.id} ({project.title}) has nothing to export: {why}; judge or annotate its tasks first"
+    return (
+        f"project {project.id} ({project.title}) has nothing to export: {why}; annotate its tasks first, "
+        f"or judge them: vlm-judge judge --project {project.id}"
+    )
 
 
 def _hub_token(settings: Settings) -> str | None:

@@ -26,6 +26,8 @@ class ExportSummary:
     splits: tuple[str, ...] = ()
     """Those that were asked for."""
     pictures: PictureCounts = NO_PICTURES
+    notes: tuple[str, ...] = ()
+    """What is not as in the project, a line each."""
     plan: PushPlan | None = None
     """What a push would change; None where none was asked for, or it was carried out."""
     pushed: Pushed | None = None
@@ -37,7 +39,7 @@ class ExportSummary:
 
     def lines(self) -> tuple[str, ...]:
         """What to tell the person who exported; the last three lines are code that loads the result."""
-        lines = [*self._of_tasks(), *self._of_configs(), *self._of_pictures()]
+        lines = [*self._of_tasks(), *self.notes, *self._of_configs(), *self._of_pictures()]
         lines.append(f"written to {self.folder}")
         if self.plan is not None:
             lines += [*self.plan.lines(), "dry run: nothing was written to the Hub"]

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Before torch is imported: two of its threads on two cores wait for each other whenever a server works beside them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from backend.engines.demo.engine import RUBRIC

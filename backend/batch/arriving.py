@@ -19,7 +19,7 @@ from backend.core.audit import AuditPlan
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.sample import data_value, role_of
 from backend.errors import BatchError, ImageError, StudioError
-from backend.images import FORMATS
+from backend.pictures import stored_as
 from backend.store import Store
 from backend.studio import Project, Studio
 
@@ -298,24 +298,11 @@ class Arrivals:
         if not isinstance(value, str) or not value.startswith(HELD):
             return value
         content = images.read(value, row)
-        kind = _kind_of(content)
+        mime, ending = stored_as(content)
         if self.files is not None:
-            return self.files.put(content, f".{kind}")
-        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+            return self.files.put(content, ending)
+        return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
 def _version(made: Json) -> str:
     return str(made.get("model_version") or "")
-
-
-def _kind_of(content: bytes) -> str:
-    """The image's format as media types say it. Raises ImageError."""
-    import io
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return str(image.format).lower()
-    except (UnidentifiedImageError, OSError) as exc:
-        raise ImageError("these bytes are no image") from exc

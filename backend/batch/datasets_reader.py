@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from backend.batch.parts import ROWS_AT_ONCE, Chunk, Part, Source, even_parts, in_schema
 from backend.errors import BatchError
+from backend.hub_faults import hub_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,11 @@ class StreamReader:
     def chunks(self, part: Part) -> Iterator[Chunk]:
         """The part's rows in order, fewer where the stream ends. Raises BatchError."""
         import datasets
-        import httpx
         import pyarrow
 
         try:
             yield from self._chunks(part)
-        except (OSError, ValueError, httpx.HTTPError, pyarrow.ArrowException, datasets.exceptions.DatasetsError) as exc:
+        except (OSError, ValueError, hub_fault(), pyarrow.ArrowException, datasets.exceptions.DatasetsError) as exc:
             raise BatchError(f"cannot read {self.location}, split {self.split}: {exc}") from exc
 
     def _chunks(self, part: Part) -> Iterator[Chunk]:

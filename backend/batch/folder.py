@@ -73,7 +73,7 @@ def folder_source(folder: Path, text_column: str | None, max_bytes: int) -> Sour
     known = _metadata(folder, frozenset(names))
     beside = text_column if any((folder / name).with_suffix(".txt").is_file() for name in names) else None
     try:
-        columns = pyarrow.Table.from_pylist(list(known.values())).schema if known else pyarrow.schema([])
+        columns = _columns(known)
     except pyarrow.ArrowException as exc:
         raise BatchError(f"a column of {folder}'s metadata holds values of different types: {exc}") from exc
     reader = FolderReader(_schema(columns, beside), as_text(folder), beside, known, max_bytes)
@@ -94,6 +94,16 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
+
+
+def _columns(known: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The columns that any line of the metadata has. Raises `pyarrow.ArrowException` for one of several types."""
+    import pyarrow
+
+    names = dict.fromkeys(name for row in known.values() for name in row)
+    # of rows that differ, pyarrow would look at the first alone
+    rows = [{name: row.get(name) for name in names} for row in known.values()]
+    return pyarrow.Table.from_pylist(rows).schema if rows else pyarrow.schema([])
 
 
 def _schema(columns: Any, text_column: str | None) -> Any:
@@ -127,6 +137,11 @@ def _metadata(folder: Path, names: frozenset[str]) -> dict[str, dict[str, Any]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if path.suffix == ".csv":
-        return (dict(row) for row in csv.DictReader(io.StringIO(read_text(path))))
-    return read_json_lines(path, BatchError)
+    return _csv_rows(path) if path.suffix == ".csv" else read_json_lines(path, BatchError)
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), 1):
+        if None in row:
+            raise BatchError(f"{path}, row {number} has more fields than columns; put texts with commas into quotes")
+        yield dict(row)

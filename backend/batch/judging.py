@@ -25,7 +25,7 @@ from backend.engines.factory import make_engine
 from backend.errors import BatchError, EngineDead, EngineError
 from backend.images import ImageLoader
 from backend.outcomes import Deadline, judge_tasks
-from backend.patience import Patience, Stop, Stopped
+from backend.patience import RETRY_PAUSES_S, InARow, Patience, Stop, Stopped
 from backend.service import Failure, JudgeService
 from backend.settings import Settings
 from backend.worker import Worker
@@ -33,10 +33,6 @@ from backend.worker import Worker
 IN_HAND_BATCHES = 4
 """Rows that one part has in hand, in batches of the engine."""
 LEAST_IN_HAND = 32
-RETRY_PAUSES_S = (1.0, 4.0, 16.0)
-"""Before rows that may be judged when asked again are asked again, at the end of their part."""
-IN_A_ROW = 32
-"""So many such rows one after the other, and something is away: it is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +127,7 @@ class PartJudge(AbstractContextManager["PartJudge"]):
         return shard.done(part.number)
 
     def _pass(self, run: _PartRun, journal: Journal, shard: ShardWriter, tasks: Iterator[dict[str, Any]]) -> None:
-        patience = Patience(self._job.patience_s, self._say, self.stop)
-        in_a_row, pauses = 0, patience.pauses()
+        in_a_row = InARow(Patience(self._job.patience_s, self._say, self.stop))
         in_hand = max(LEAST_IN_HAND, IN_HAND_BATCHES * self._worker.batch_size)
         deadline = Deadline(stop=self.stop)
         for outcome in judge_tasks(
@@ -142,26 +137,15 @@ class PartJudge(AbstractContextManager["PartJudge"]):
                 raise EngineDead(f"{self._worker.failure}; start again, what is judged is kept")
             if outcome.result is None:
                 break
-            away = run.note(str(outcome.task["id"]), outcome.result, self._judging, journal)
-            in_a_row = in_a_row + 1 if away else 0
-            if in_a_row >= IN_A_ROW:
-                self._wait(patience, next(pauses), outcome.result)
-                in_a_row = 0
-            elif not away:
-                pauses = patience.pauses()
+            why = run.note(str(outcome.task["id"]), outcome.result, self._judging, journal)
+            if not in_a_row.note(why):
+                raise EngineError(
+                    f"{in_a_row.most} rows one after the other could not be judged: {why}; start again later, what is "
+                    "judged is kept"
+                )
             run.flush(shard)
         if self.stop.is_set():
             raise Stopped
-
-    @staticmethod
-    def _wait(patience: Patience, pause_s: float | None, result: Verdict | Failure) -> None:
-        reason = result.reason if isinstance(result, Failure) else ""
-        if pause_s is None:
-            raise EngineError(
-                f"{IN_A_ROW} rows one after the other could not be judged: {reason}; start again later, what is judged "
-                "is kept"
-            )
-        patience.wait(EngineError(reason), pause_s)
 
 
 @dataclass(slots=True)
@@ -202,8 +186,8 @@ class _PartRun:
                 self.images.hold(row)
                 yield {"id": row.id, "data": row.data}
 
-    def note(self, row: str, result: Verdict | Failure, judging: Judging, journal: Journal) -> bool:
-        """Keep a row's outcome; whether it is away."""
+    def note(self, row: str, result: Verdict | Failure, judging: Judging, journal: Journal) -> str | None:
+        """Keep a row's outcome; why it is away, None where it is not."""
         self.images.drop(row)
         self.tell(1)
         if isinstance(result, Failure):
@@ -211,13 +195,13 @@ class _PartRun:
             failed = Judgement(row, failure=reason)
             if result.transient:
                 self.away[row] = failed
-                return True
+                return result.reason
             said = failed
         else:
             said = _judgement(row, result, judging)
         self.said[row] = said
         journal.add(said)
-        return False
+        return None
 
     def flush(self, shard: ShardWriter, *, last: bool = False) -> None:
         """Write the chunks whose rows are all judged, in order; at last also those with rows that stay away."""

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from backend.batch.parts import BYTES_AT_ONCE, ROWS_AT_ONCE, Chunk, Part, Source, in_schema
 from backend.errors import BatchError
+from backend.hub_faults import hub_fault
 
 _OPENERS = 16
 """Files whose ends are read at a time."""
@@ -44,6 +45,8 @@ class ParquetReader:
                     ids = tuple(f"{name}#{number}" for number in range(row + first, row + last))
                     yield Chunk(ids, in_schema(table, self.schema))
                 row += batch.num_rows
+        except hub_fault() as exc:
+            raise BatchError(f"cannot read {path}: {exc}; give the command again, and it goes on") from exc
         except (OSError, pyarrow.ArrowException) as exc:
             raise BatchError(f"cannot read {path}: {exc}") from exc
 
@@ -64,7 +67,7 @@ def _groups(metadata: Any, part: Part) -> tuple[list[int], int, int]:
 
 
 def open_parquet(path: str, token: SecretStr | None = None) -> Any:
-    """A Parquet file, here or at `hf://...`. Raises OSError and `pyarrow.ArrowException`."""
+    """A Parquet file, here or at `hf://...`. Raises OSError, `hub_fault` and `pyarrow.ArrowException`."""
     import pyarrow.parquet
 
     if not path.startswith("hf://"):
@@ -115,7 +118,7 @@ def _facts(path: str, token: SecretStr | None) -> _Facts:
 
     try:
         file = open_parquet(path, token)
-    except (OSError, pyarrow.ArrowException) as exc:
+    except (OSError, hub_fault(), pyarrow.ArrowException) as exc:
         raise BatchError(f"cannot read {path}: {exc}") from exc
     metadata = file.metadata
     size_bytes = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))

@@ -14,6 +14,7 @@ from backend.batch.folder import folder_source
 from backend.batch.parquet import parquet_files, parquet_source
 from backend.batch.parts import Source, as_text
 from backend.errors import BatchError
+from backend.hub_faults import hub_fault
 
 NEEDS = "needs an extra; install it with: pip install 'vlm-judge-label-studio[batch]'"
 SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
@@ -74,13 +75,11 @@ def _open_hub(name: str, revision: str | None, options: SourceOptions) -> Source
 
 def _builder(name: str, revision: str | None, options: SourceOptions) -> Any:
     import datasets
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
 
     token = options.token.get_secret_value() if options.token else None
     try:
         return datasets.load_dataset_builder(name, revision=revision, token=token)
-    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, datasets.exceptions.DatasetsError) as exc:
+    except (OSError, ValueError, hub_fault(), datasets.exceptions.DatasetsError) as exc:
         raise BatchError(f"cannot open the dataset {name}: {exc}") from exc
 
 

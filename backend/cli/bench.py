@@ -7,24 +7,23 @@ from pathlib import Path
 
 import click
 
-from backend.cli.root import main, told_plainly
+from backend.cli.command import Result
+from backend.cli.root import main
+from backend.progress import note
 
 GPU_SIDES, DEMO_SIDES = (504, 1036), (140,)
 
 
-@main.command()
+@main.command(settings=False)
 @click.option("--shape", type=click.Choice(["3b", "7b"]), help="Qwen2.5-VL of this size, on a GPU; nothing is loaded.")
 @click.option("--random-weights", is_flag=True, help="What --shape needs: its weights are drawn on the device.")
 @click.option("--model", help="Another model to measure, by its folder or its id on the Hub.")
 @click.option("--side", "sides", type=click.IntRange(min=28), multiple=True, help="Side of the images, in pixels.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="How often all are measured.")
-@click.option(
-    "--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was measured here too."
-)
-@told_plainly
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was measured here too.")
 def bench(
     shape: str | None, random_weights: bool, model: str | None, sides: tuple[int, ...], rounds: int, out: Path | None
-) -> None:
+) -> Result:
     """Measure how fast judging is on this machine, beside what people do today and beside what it could do.
 
     Four ways to judge the same pairs with the same weights, in turn: a JSON verdict written out, for one pair at a
@@ -42,18 +41,18 @@ def bench(
 
     engine = engine_for(shape, model)
     chosen = sides or (GPU_SIDES if shape or model else DEMO_SIDES)
-    found = measure(engine, plan_for(engine, chosen, rounds), _command(), lambda line: click.echo(line, err=True))
-    click.echo(as_markdown(found))
+    found = measure(engine, plan_for(engine, chosen, rounds), _command(), note)
     if out is not None:
         save(found, out)
+    return Result(found, (as_markdown(found),))
 
 
 def _command() -> str:
     """What was typed, without where the result goes."""
     words, kept = iter(sys.argv[1:]), ["vlm-judge"]
     for word in words:
-        if word == "--json":
+        if word == "--out":
             next(words, None)
-        elif not word.startswith("--json="):
+        elif not word.startswith("--out=") and word not in ("--json", "--quiet"):
             kept.append(word)
     return " ".join(kept)

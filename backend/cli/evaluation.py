@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from backend.cli.root import engine_options, load_settings, main, told_plainly
+from backend.cli.command import Result, wants_json
+from backend.cli.root import engine_options, load_settings, main
 from backend.progress import progress_bar
 
 
@@ -43,7 +44,6 @@ from backend.progress import progress_bar
     help="Judge every row with and without these few-shot examples, and say whether they help.",
 )
 @engine_options
-@told_plainly
 def evaluate(
     source: str,
     out: Path,
@@ -55,7 +55,7 @@ def evaluate(
     good_from: float,
     examples: Path | None,
     **options: Any,
-) -> None:
+) -> Result:
     """Judge human-labelled data offline, and say how well the judge agrees with people.
 
     SOURCE is a JSON lines, JSON, CSV or Parquet file, a folder such as `vlm-judge export` writes, or a dataset's id on
@@ -66,7 +66,7 @@ def evaluate(
     from rich.console import Console
 
     from backend.evaluation.plot import draw
-    from backend.evaluation.report import print_report, write_json
+    from backend.evaluation.report import as_json, print_report, write_json
     from backend.evaluation.run import EvaluateOptions, evaluate
     from backend.evaluation.tables import Source
 
@@ -82,8 +82,11 @@ def evaluate(
     )
     with progress_bar("Evaluating") as report:
         evaluation = evaluate(settings, asked, report)
-    write_json(evaluation, out / "evaluation.json")
-    draw(evaluation, out / "evaluation.png")
-    console = Console()
-    print_report(evaluation, console if console.is_terminal else Console(width=160))
-    click.echo(f"written: {out / 'evaluation.json'}, {out / 'evaluation.png'}")
+    written = (out / "evaluation.json", out / "evaluation.png")
+    write_json(evaluation, written[0])
+    draw(evaluation, written[1])
+    if not wants_json():
+        console = Console()
+        print_report(evaluation, console if console.is_terminal else Console(width=160))
+    data = {**as_json(evaluation), "written": written}
+    return Result(data, (f"written: {', '.join(map(str, written))}",))

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from backend.cli.root import load_settings, main, told_plainly
-from backend.progress import plain_progress, progress_bar
+from backend.cli.command import Result
+from backend.cli.exported import export_as_data
+from backend.cli.root import load_settings, main
+from backend.progress import note, plain_progress, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,21 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Instead of a project: what `judge --source` wrote to DIR, seen by no person.",
+)
+@click.option(
+    "--from-file",
+    "download",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read the project from what Label Studio's Export > JSON wrote. Predictions, which that names by number, are "
+    "asked of Label Studio where its address is set.",
+)
+@click.option(
+    "--label-config",
+    "label_config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --from-file: the project's label config.  [default: Label Studio's]",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
 @click.option("--push-to", help="Also push to this dataset on the Hub, as user/name.")
@@ -83,48 +100,71 @@ if TYPE_CHECKING:
     help="Write this form too, beside Parquet; may be repeated. A push leaves out jsonl, which has a file for every "
     "image and the same rows as Parquet.",
 )
-@told_plainly
-def export(project_id: int | None, batch_dir: Path | None, out: Path, **given: Any) -> None:
+def export(project_id: int | None, batch_dir: Path | None, download: Path | None, out: Path, **given: Any) -> Result:
     """Export a reviewed project as a Hugging Face dataset, with its images.
 
     Example: vlm-judge export --project 1 --out dataset
+
+    Example: vlm-judge export --from-file project-1.json --out dataset
     """
-    from exporters.export import export_batch, export_project
+    from exporters.export import export_batch, export_download, export_project
     from exporters.records.consolidate import Policy
 
-    if (project_id is None) == (batch_dir is None):
-        raise click.UsageError("say what to export: --project NUMBER, or --from-batch DIR")
-    if batch_dir is not None:
-        _check_no_people(click.get_current_context())
+    _check_what(click.get_current_context(), project_id, batch_dir, download)
+    people = Policy(several=given["several"], annotator=given["annotator"])
     pushing = {"allow_missing": given["allow_missing"], "target": _target(given), "dry_run": given["dry_run"]}
     options = _options(given)
     settings = load_settings()
     with progress_bar("Exporting") as report:
         if batch_dir is not None:
             summary = export_batch(settings, batch_dir, out, options=options, progress=report, **pushing)
+        elif download is not None:
+            summary = export_download(
+                settings,
+                download,
+                out,
+                project_id=project_id,
+                label_config=_text(given["label_config"]),
+                policy=people,
+                options=options,
+                progress=report,
+                withheld=lambda: _withheld(settings),
+                **pushing,
+            )
         elif project_id is not None:
             summary = export_project(
                 settings,
                 project_id,
                 out,
-                policy=Policy(several=given["several"], annotator=given["annotator"]),
+                policy=people,
                 options=options,
                 progress=report,
                 withheld=lambda: _withheld(settings),
                 trust=lambda: _trust(settings, project_id),
                 **pushing,
             )
-    for line in summary.lines():
-        click.echo(line)
+    return Result(export_as_data(summary), summary.lines())
 
 
-def _check_no_people(context: click.Context) -> None:
-    """Raise a usage error for what chooses among people's annotations, which a batch has none of."""
+def _check_what(context: click.Context, project_id: int | None, batch_dir: Path | None, download: Path | None) -> None:
+    """Raise a usage error where it is not clear what to export, or something was said that does not fit it."""
+    if (batch_dir is not None) + (project_id is not None or download is not None) != 1:
+        raise click.UsageError("say what to export: --project NUMBER, --from-file FILE, or --from-batch DIR")
+    if download is None and context.params["label_config"] is not None:
+        raise click.UsageError("--label-config is that of --from-file; a project and a batch have their own")
+    if batch_dir is None:
+        return
     for name in ("several", "annotator"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(
                 f"--{name} chooses among people's annotations, and --from-batch has none; leave it out"
             )
+
+
+def _text(path: Path | None) -> str | None:
+    from backend.projects import read_text
+
+    return None if path is None else read_text(path)
 
 
 def _options(given: Mapping[str, Any]) -> ExportOptions:
@@ -189,7 +229,7 @@ def _trust(settings: Settings, project_id: int) -> Report | None:
         reading = read_project(studio, store, project_id, plain_progress("Measuring"))  # a bar is shown already
         return make_report(reading, store)
     except TrustError as exc:
-        click.echo(f"the card says nothing of how good the judge is: {exc}", err=True)
+        note(f"the card says nothing of how good the judge is: {exc}")
         return None
 
 

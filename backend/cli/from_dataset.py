@@ -10,7 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from backend.audit_slice import Draw
-    from backend.batch.arriving import ImagesFolder
+    from backend.batch.arriving import ImagesFolder, Tally
+    from backend.batch.into_project import Imported
     from backend.service import JudgeService
     from backend.settings import Settings
     from backend.studio import Project, Studio
@@ -27,8 +28,8 @@ def dataset_options(command: Command) -> Command:
             "dataset",
             metavar="SOURCE",
             help="Instead of --tasks: a published dataset, as user/name of the Hub or a folder such as `export` "
-            "writes. One of ours comes back with predictions and annotations, and wants the --config it was exported "
-            "with. Images that lie in its rows are put into --local-files, or become part of their tasks.",
+            "writes. One of ours comes back with predictions and annotations, under the label config that it "
+            "holds. Images that lie in its rows are put into --local-files, or become part of their tasks.",
         ),
         click.option(
             "--config-name",
@@ -72,6 +73,14 @@ class DatasetChoice:
             raise click.UsageError(f"{', '.join(given)}: only with --from-dataset")
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came of rows that became tasks, in numbers and in a line."""
+
+    counts: Imported | Tally
+    summary: str
+
+
 def taken_from(options: dict[str, Any]) -> DatasetChoice:
     """Take the options above out of a command's. Raises UsageError where they do not go together."""
     choice = DatasetChoice(**{name: options.pop(name) for name in _NAMES})
@@ -84,17 +93,18 @@ def create_from_dataset(
     service: JudgeService,
     settings: Settings,
     title: str,
-    label_config: str,
+    label_config: str | None,
     choice: DatasetChoice,
     files: ImagesFolder | None,
     audit: Draw | None,
-) -> Project:
-    """The project, with every row of the dataset in it once."""
+) -> tuple[Project, Arrived]:
+    """The project, with every row of the dataset in it once; without a label config, under that of the dataset."""
     from backend.core.label_config import parse_label_config
+    from backend.interfaces import DEFAULT_KIND, label_config_of
     from backend.progress import progress_bar
     from backend.projects import ProjectSpec, create_project
     from backend.published.into_project import Bringing
-    from backend.published.opening import Wanted, open_published
+    from backend.published.opening import Wanted, open_published, published_form
 
     wanted = Wanted(
         choice.dataset or "",
@@ -105,6 +115,9 @@ def create_from_dataset(
         settings.hf_token,
     )
     published = open_published(wanted)
+    if label_config is None and published.is_ours:
+        label_config = published_form(wanted)
+    label_config = label_config or label_config_of(DEFAULT_KIND)
     bringing = Bringing(published, label_config, _columns(choice, label_config))
     if audit and published.is_ours:
         raise click.UsageError(
@@ -116,12 +129,14 @@ def create_from_dataset(
     groups = bringing.data_of(audit.by) if audit and audit.by else ()
     spec = ProjectSpec(title, bringing.label_config, (), version, local_files=folder, audit=audit, filled=groups)
 
+    arrived: list[Arrived] = []
+
     def fill(project: Project) -> None:
         with progress_bar("Importing") as bar:
             brought = bringing.into(studio, settings, project, files, bar)
-        click.echo(brought.summary())
+        arrived.append(Arrived(brought.tally, brought.summary()))
 
-    return create_project(studio, spec, fill, service.store)
+    return create_project(studio, spec, fill, service.store), arrived[0]
 
 
 def _columns(choice: DatasetChoice, label_config: str) -> Mapping[str, str]:

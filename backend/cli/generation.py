@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import engine_options, load_settings, main, told_plainly
-from backend.progress import progress_bar
+from backend.cli.command import Result
+from backend.cli.root import engine_options, load_settings, main
+from backend.progress import note, progress_bar
+
+if TYPE_CHECKING:
+    from backend.generation.run import GenerationRun
 
 
 @main.command()
 @click.argument("images")
-@click.option("--kind", type=click.Choice(["caption", "vqa", "ocr"]), default="caption", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["caption", "vqa", "ocr"]),
+    default="caption",
+    show_default=True,
+    help="What is written: a caption, a question with its answer, or a transcription.",
+)
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
@@ -47,7 +57,13 @@ from backend.progress import progress_bar
     help="Styles of your own: YAML, a `name: text` each; the text is put before the request.",
 )
 @click.option("--requested", default="", help="Features asked for, comma separated; goes into every task.")
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=0.8, show_default=True)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="How far the sampled texts stray from the likeliest one.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampled texts.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use at most this many images.")
 @click.option("--image-column", help="Column of the images or addresses.  [default: the usual one]")
@@ -76,8 +92,7 @@ from backend.progress import progress_bar
     help="Folder that Label Studio serves files from; --out lies below it.  [default: the folder of --out]",
 )
 @engine_options
-@told_plainly
-def generate(images: str, generators: tuple[str, ...], **options: Any) -> None:
+def generate(images: str, generators: tuple[str, ...], **options: Any) -> Result:
     """Have models write captions, questions or transcriptions for IMAGES, as tasks to be judged.
 
     IMAGES is a folder, a list of addresses (text, CSV or JSON lines), or a Hugging Face dataset (folder, parquet file
@@ -102,7 +117,15 @@ def generate(images: str, generators: tuple[str, ...], **options: Any) -> None:
     with progress_bar("Reading images") as report:
         gathered = gather_images(settings, asked, report)
     for failure in gathered.failures:
-        click.echo(f"not used: {failure.source}: {failure.reason}", err=True)
+        note(f"not used: {failure.source}: {failure.reason}")
     with progress_bar("Writing texts") as report:
         run = write_tasks(settings, asked, gathered, chosen, report)
-    click.echo(run.summary())
+    return Result(_as_data(run, asked.out), (run.summary(),))
+
+
+def _as_data(run: GenerationRun, out: Path) -> dict[str, Any]:
+    """The balance of images and of candidates."""
+    failures = [{"source": one.source, "reason": one.reason} for one in run.images.failures]
+    images = {"total": run.images.total, "used": len(run.images.used), "duplicates": run.images.duplicates}
+    counts = {name: getattr(run, name) for name in ("candidates", "written", "already", "duplicates", "unwritten")}
+    return {"out": out, "images": {**images, "failures": failures}, **counts}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import engine_options, load_settings, main, told_plainly
-from backend.progress import progress_bar
+from backend.cli.command import DONE, FAILED, INTERRUPTED, Result
+from backend.cli.root import engine_options, load_settings, main
+from backend.progress import note, progress_bar
 
 if TYPE_CHECKING:
-    from backend.judge import Preview
+    from backend.judge import JudgeRun, Preview
     from backend.patience import Stop
     from backend.settings import Settings
 
@@ -93,7 +93,6 @@ WATCH_S = 10.0
     help="Engines on the Ray.  [default: one per GPU; for --engine remote one per machine; else one for two CPUs]",
 )
 @engine_options
-@told_plainly
 def judge(
     project_id: int | None,
     limit: int | None,
@@ -103,7 +102,7 @@ def judge(
     failures_file: Path | None,
     patience_s: float,
     **options: Any,
-) -> None:
+) -> Result:
     """Judge every task of a project, or every row of a dataset, that this judge has not judged yet.
 
     Can be stopped and started again at any time. Ends with exit code 1 when some tasks or rows failed.
@@ -118,8 +117,7 @@ def judge(
         raise click.UsageError("say what to judge: --project NUMBER, or --source DATA with --out DIR")
     if project_id is None:
         _refuse({**of_project, "--failures": failures_file}, "--project")
-        _judge_dataset(load_settings(**options), patience_s, **of_batch)
-        return
+        return _judge_dataset(load_settings(**options), patience_s, **of_batch)
     _refuse({f"--{name.replace('_', '-')}": value for name, value in of_batch.items()}, "--source")
     from backend.assemble import make_service, make_studio
     from backend.failure_file import FailureFile
@@ -132,19 +130,35 @@ def judge(
     )
     studio, service = make_studio(settings), make_service(settings)
     if preview:
-        for shown in preview_project(studio, service, project_id, preview, asked):
-            click.echo(_preview(shown))
-        return
+        shown = preview_project(studio, service, project_id, preview, asked)
+        nothing = f"project {project_id} has no task to show that this judge has not judged yet"
+        lines = tuple(map(_preview, shown)) or (nothing,)
+        return Result({"project": project_id, "preview": list(map(_as_data, shown))}, lines)
     failures = FailureFile(failures_file or Path(f"vlm-judge-failures-{project_id}.jsonl"))
     with progress_bar("Judging") as bar, _signals_stop() as stop:
-        told = Told(bar, failures.add, lambda text: click.echo(text, err=True))
+        told = Told(bar, failures.add, note)
         run = judge_project(studio, service, project_id, asked, told, stop)
     for failure in run.failures[:SHOWN_FAILURES]:
-        click.echo(f"not judged: {failure.reason}", err=True)
+        note(f"not judged: {failure.reason}")
     if failures.count:
-        click.echo(f"all {failures.count} failures are listed in {failures.path}", err=True)
-    click.echo(run.summary())
-    sys.exit(130 if run.interrupted and not watch else 1 if run.failures or run.unaccounted else 0)
+        note(f"all {failures.count} failures are listed in {failures.path}")
+    code = INTERRUPTED if run.interrupted and not watch else FAILED if run.failures or run.unaccounted else DONE
+    return Result(_balance(project_id, run, failures.path if failures.count else None), (run.summary(),), code)
+
+
+def _balance(project_id: int, run: JudgeRun, failures: Path | None) -> dict[str, Any]:
+    """What became of the tasks, in numbers; `failures` is the file that lists those that failed."""
+    return {
+        "project": project_id,
+        "tasks": run.tasks,
+        "stored": run.stored,
+        "already": run.already,
+        "failed": len(run.failures),
+        "unaccounted": run.unaccounted,
+        "failures": failures,
+        "fingerprint": run.fingerprint,
+        "interrupted": run.interrupted,
+    }
 
 
 _OF_BATCH = ("source", "out", "config_file", "columns", "split", "part_rows", "ray_address", "actors")
@@ -172,8 +186,8 @@ def _judge_dataset(
     part_rows: int | None,
     ray_address: str | None,
     actors: int | None,
-) -> None:
-    """Judge a dataset, and end with the exit code that says how it went."""
+) -> Result:
+    """Judge a dataset."""
     from backend.batch.on_ray import RayOptions, judge_on_ray
     from backend.batch.run import BatchOptions, Told, judge_dataset
     from backend.projects import read_text
@@ -185,16 +199,16 @@ def _judge_dataset(
     config = read_text(config_file) if config_file else None
     asked = BatchOptions(source, out, config, _renamed(columns), split or "train", part_rows, patience_s)
     with progress_bar("Judging") as bar:
-        told = Told(bar, lambda text: click.echo(text, err=True))
+        told = Told(bar, note)
         if ray_address:
             run = judge_on_ray(settings, asked, RayOptions(ray_address, actors), told)
         else:
             with _signals_stop() as stop:
                 run = judge_dataset(settings, asked, told, stop)
     if run.failed or run.away:
-        click.echo(f"the column judge_failure of {run.out}/data says why rows failed", err=True)
-    click.echo(run.summary())
-    sys.exit(130 if run.interrupted else 1 if run.failed or run.away else 0)
+        note(f"the column judge_failure of {run.out}/data says why rows failed")
+    code = INTERRUPTED if run.interrupted else FAILED if run.failed or run.away else DONE
+    return Result(run, (run.summary(),), code)
 
 
 def _renamed(columns: tuple[str, ...]) -> dict[str, str]:
@@ -228,6 +242,25 @@ def _signals_stop() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def _as_data(shown: Preview) -> dict[str, Any]:
+    """A verdict as a program reads it; a task that was not judged has `failure` instead."""
+    from backend.core.types import Scored
+    from backend.service import Failure
+
+    result = shown.result
+    if isinstance(result, Failure):
+        return {"task": shown.task.id, "failure": result.reason}
+    answers = [answer for answer in result.answers if isinstance(answer, Scored)]
+    return {
+        "task": shown.task.id,
+        "decision": result.decision,
+        "preferred": result.preference.winner if result.preference else None,
+        "confidence": result.confidence,
+        "answers": {answer.question.id: answer.best for answer in answers},
+        "rationale": result.evidence.rationale,
+    }
+
+
 def _preview(shown: Preview) -> str:
     """A verdict as a person reads it."""
     from backend.core.types import Scored
@@ -239,4 +272,4 @@ def _preview(shown: Preview) -> str:
     decided = result.decision or (result.preference.winner if result.preference else None) or "undecided"
     rated = ", ".join(f"{answer.question.id} {answer.best}" for answer in result.answers if isinstance(answer, Scored))
     lines = [f"task {shown.task.id}: {decided} ({result.confidence:.0%})", rated, result.evidence.rationale]
-    return "\n    ".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line).replace("\n", "\n    ")

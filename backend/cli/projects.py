@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.from_dataset import create_from_dataset, dataset_options, taken_from
-from backend.cli.root import engine_options, load_settings, main, project_option, told_plainly
+from backend.cli.command import Result
+from backend.cli.from_dataset import Arrived, create_from_dataset, dataset_options, taken_from
+from backend.cli.root import engine_options, load_settings, main, project_option
+from backend.interfaces import KINDS
 
 if TYPE_CHECKING:
     from backend.audit_slice import Draw
     from backend.batch.arriving import ImagesFolder
+    from backend.core.kinds import Kind
     from backend.settings import Settings
     from backend.studio import Connection, Project, Studio
 
 
 @main.group()
 def project() -> None:
-    """Make and connect Label Studio projects."""
+    """Make and connect Label Studio projects.
+
+    Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
+    """
 
 
 @project.command()
@@ -28,8 +35,12 @@ def project() -> None:
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A label config.  [default: the one for image-text pairs]",
+    help="A label config of your own, instead of --kind.",
 )
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="What the tasks are, see `interface list`.  [default: image-text]"
+)
+@click.option("--sample", is_flag=True, help="A few sample tasks of the kind, with their pictures, instead of --tasks.")
 @click.option(
     "--tasks",
     "tasks_file",
@@ -69,10 +80,11 @@ def project() -> None:
 )
 @click.option("--connect", "backend_url", help="Address of a running backend, as Label Studio sees it.")
 @engine_options
-@told_plainly
 def create(
     title: str,
     config_file: Path | None,
+    kind: Kind | None,
+    sample: bool,
     tasks_file: Path | None,
     local_files: Path | None,
     batch_dir: Path | None,
@@ -81,54 +93,80 @@ def create(
     audit_by: str,
     backend_url: str | None,
     **options: Any,
-) -> None:
+) -> Result:
     """Make a project that is ready for judging and review: interface, settings, tabs, tasks.
 
     Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
     """
     from backend.assemble import make_service, make_studio
-    from backend.audit_slice import Draw
+    from backend.audit_slice import Draw, count_drawn
+    from backend.core.kinds import kind_of
     from backend.core.label_config import parse_label_config
-    from backend.interfaces import default_label_config
+    from backend.interfaces import DEFAULT_KIND, label_config_of, sample_tasks
     from backend.projects import ProjectSpec, create_project, read_tasks, read_text
 
+    choice = taken_from(options)
     if audit_by and audit_share is None:
         raise click.UsageError("--audit-by says how to draw; say how many with --audit")
-    choice = taken_from(options)
-    if choice.dataset and (batch_dir or tasks_file):
-        raise click.UsageError("--from-dataset brings its own tasks; leave --tasks and --from-batch out")
+    _refuse_two_of(
+        {"--tasks": tasks_file, "--sample": sample, "--from-batch": batch_dir, "--from-dataset": choice.dataset}
+    )
+    _refuse_two_of({"--config": config_file, "--kind": kind, "--from-batch": batch_dir})
     settings = load_settings(**options)
     audit = None if audit_share is None else Draw(audit_share, audit_by)
     files = local_files.absolute() if local_files else None
+    label_config = read_text(config_file) if config_file else label_config_of(kind or DEFAULT_KIND)
+    tasks = read_tasks(tasks_file) if tasks_file else ()
+    studio, arrived = make_studio(settings), None
+    existed = studio.find_project(title.strip()) is not None
     if batch_dir:
-        if config_file or tasks_file:
-            raise click.UsageError("--from-batch brings its own tasks and label config; leave --tasks and --config out")
-        studio = make_studio(settings)
-        made = _create_from_batch(studio, settings, title, batch_dir, files, document_root, audit)
+        made, arrived = _create_from_batch(studio, settings, title, batch_dir, files, document_root, audit)
     else:
-        studio, service = make_studio(settings), make_service(settings)
-        label_config = read_text(config_file) if config_file else default_label_config()
+        service = make_service(settings)
         if choice.dataset:
             put = _images_folder(files, document_root)
-            made = create_from_dataset(studio, service, settings, title, label_config, choice, put, audit)
+            asked = label_config if config_file or kind else None
+            made, arrived = create_from_dataset(studio, service, settings, title, asked, choice, put, audit)
         else:
-            tasks = read_tasks(tasks_file) if tasks_file else ()
+            if sample:
+                tasks = sample_tasks(kind_of(parse_label_config(label_config)))
             version = service.judging(parse_label_config(label_config)).fingerprint
             spec = ProjectSpec(title, label_config, tasks, version, local_files=files, audit=audit)
             made = create_project(studio, spec, store=service.store)
-    if backend_url:
-        _connect(studio, settings, made.id, backend_url)
-    click.echo(f"project {made.id}: {studio.url}/projects/{made.id}/data ({made.task_count} tasks)")
-    if audit and made.task_count:
-        click.echo(_slice_of(studio, made))
+    connection = _connect(studio, settings, made.id, backend_url) if backend_url else None
+    blind = count_drawn(studio, made) if audit and made.task_count else None
+    return _created(f"{studio.url}/projects/{made.id}/data", made, existed, arrived, blind, connection)
 
 
-def _slice_of(studio: Studio, made: Project) -> str:
-    """How many tasks are blind, and what for."""
-    from backend.audit_slice import count_drawn
+def _refuse_two_of(given: Mapping[str, object]) -> None:
+    """Refuse options that bring the same thing."""
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(names)} bring the same thing; leave all but one out")
 
-    count = count_drawn(studio, made)
-    return f"{count} of them are kept blind: label these first, in the tab “Audit (blind)”, without the judge's answer"
+
+def _created(
+    url: str, made: Project, existed: bool, arrived: Arrived | None, blind: int | None, connection: Connection | None
+) -> Result:
+    """What was made or completed; `blind` is how many tasks are kept blind, None where no slice was drawn."""
+    lines = [arrived.summary] if arrived else []
+    before = "; there was a project of this title, which was completed" if existed else ""
+    lines.append(f"project {made.id}: {url} ({made.task_count} tasks{before})")
+    if blind is not None:
+        lines.append(
+            f"{blind} of them are kept blind: label these first, in the tab “Audit (blind)”, without the judge's answer"
+        )
+    data = {
+        "project": made.id,
+        "title": made.title,
+        "url": url,
+        "tasks": made.task_count,
+        "existed": existed,
+        "imported": arrived.counts if arrived else None,
+        "blind": blind,
+        "connection": connection,
+    }
+    return Result(data, tuple(lines))
 
 
 def _images_folder(files: Path | None, document_root: Path | None) -> ImagesFolder | None:
@@ -149,7 +187,7 @@ def _create_from_batch(
     files: Path | None,
     document_root: Path | None,
     audit: Draw | None,
-) -> Project:
+) -> tuple[Project, Arrived]:
     """The project, with every row of the batch in it once."""
     from backend.batch.into_project import import_batch
     from backend.batch.output import JudgedBatch
@@ -165,19 +203,20 @@ def _create_from_batch(
     spec = ProjectSpec(title, manifest.label_config, (), manifest.fingerprint, "", files, audit, groups)
     store = Store(settings.store)
 
+    arrived: list[Arrived] = []
+
     def fill(project: Project) -> None:
         with progress_bar("Importing") as bar:
             imported = import_batch(studio, settings, batch, project, images, bar, store=store)
-        click.echo(imported.summary())
+        arrived.append(Arrived(imported, imported.summary()))
 
-    return create_project(studio, spec, fill, store)
+    return create_project(studio, spec, fill, store), arrived[0]
 
 
 @project.command()
 @project_option
 @click.argument("backend_url")
-@told_plainly
-def connect(project_id: int, backend_url: str) -> None:
+def connect(project_id: int, backend_url: str) -> Result:
     """Connect a running backend to a project, as the project's settings page does.
 
     Where the backend asks for a name and password, or a webhook secret, set the same variables here as there.
@@ -188,7 +227,8 @@ def connect(project_id: int, backend_url: str) -> None:
 
     settings = load_settings()
     made = _connect(make_studio(settings), settings, project_id, backend_url)
-    click.echo(f"connected {made.url} ({made.model_version or 'no version yet'})")
+    line = f"connected {made.url} ({made.model_version or 'no version yet'})"
+    return Result({"project": project_id, "connection": made}, (line,))
 
 
 def _connect(studio: Studio, settings: Settings, project_id: int, backend_url: str) -> Connection:

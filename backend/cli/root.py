@@ -1,22 +1,17 @@
-"""`vlm-judge` itself and what its commands share; only here does an error become a sentence and an exit code."""
+"""`vlm-judge` itself, and the options that several of its commands share."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from backend.cli.command import Group, config_file
 from backend.core.choices import EngineName
-from backend.errors import VlmJudgeError
 
 if TYPE_CHECKING:
     from backend.settings import Settings
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 ENGINES = click.Choice(get_args(EngineName))
 
@@ -28,21 +23,7 @@ def load_settings(**overrides: Any) -> Settings:
     """
     from backend.settings import load_settings as load
 
-    return load(**overrides)
-
-
-def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn our own errors into a sentence on standard error and exit code 1; defects keep their traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except VlmJudgeError as exc:
-            click.echo(f"Error: {exc}", err=True)
-            sys.exit(1)
-
-    return run
+    return load(config_file=config_file(), **overrides)
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,10 +41,28 @@ def project_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--project", "project_id", type=int, required=True, help="The project's number.")(command)
 
 
-@click.group()
+SECTIONS = {
+    "Start": ("demo", "doctor", "settings", "completion"),
+    "Judge": ("project", "judge", "serve", "interface", "rubric", "bench"),
+    "Trust": ("evaluate", "sweep", "calibrate", "certify", "accept", "report", "examples"),
+    "Dataset": ("generate", "export"),
+}
+
+
+@click.group(cls=Group, sections=SECTIONS)
 @click.version_option(package_name="vlm-judge-label-studio", prog_name="vlm-judge")
 def main() -> None:
     """Qwen2.5-VL as a judge inside Label Studio, and from there to a Hugging Face dataset.
 
-    Label Studio is found by LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.
+    Label Studio is found by LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY. What is set by an option wins over the
+    environment, that over the file vlm-judge.toml, and that over the defaults; `vlm-judge settings` shows all.
+
+    With --json a command prints one JSON object, its result or {"error": {"type", "message"}}, and nothing else on
+    standard output.
+
+    Example: vlm-judge demo
+
+    Example: vlm-judge doctor --project 1
+
+    Example: vlm-judge judge --project 1 --engine demo
     """

@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from backend.cli.root import engine_options, load_settings, main, told_plainly
+from backend.cli.root import engine_options, load_settings, main
 
 
-@main.command()
+@main.command(result=False)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on.  [default: 9090]")
 @engine_options
-@told_plainly
 def serve(**options: Any) -> None:
     """Serve the ML backend that Label Studio connects to.
+
+    It logs to standard error until Ctrl-C or SIGTERM; VLM_JUDGE_LOG_FORMAT=json makes that a JSON object a line.
 
     Example: vlm-judge serve --engine demo --port 9090
     """
@@ -24,12 +25,14 @@ def serve(**options: Any) -> None:
     serve_backend(load_settings(**options))
 
 
-@main.command()
+@main.command(result=False, settings=False)
 @click.option("--port", type=int, help="Label Studio's port.  [default: 8080, or the next free one]")
 @click.option("--backend-port", type=int, help="The backend's port.  [default: 9090, or the next free one]")
-@told_plainly
 def demo(**options: Any) -> None:
-    """Start a Label Studio with pre-judged sample tasks, ready to review; Ctrl-C stops it."""
+    """Start a Label Studio with pre-judged sample tasks, ready to review; Ctrl-C stops it.
+
+    Example: vlm-judge demo --port 8081
+    """
     from backend.demo import DemoOptions, run_demo
 
     run_demo(DemoOptions(**options))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.root import load_settings, main, project_option, told_plainly
-from backend.progress import progress_bar
+from backend.cli.command import DONE, NOT_CERTIFIED, Result, wants_json
+from backend.cli.root import load_settings, main, project_option
+from backend.progress import note, progress_bar
 
 if TYPE_CHECKING:
     from backend.store import Store
     from backend.studio import Studio
     from backend.trust.reading import Reading
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of sentences.")
 probability = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -41,36 +42,31 @@ def _read(studio: Studio, store: Store, project_id: int) -> Reading:
     with progress_bar("Reading") as report:
         reading = read_project(studio, store, project_id, report)
     if reading.unknown:
-        click.echo(
+        note(
             f"{len(reading.unknown)} tasks are kept blind and their verdicts are not in {store.shown}, so they do not "
-            "count; name the backend's store with VLM_JUDGE_STORE",
-            err=True,
+            "count; name the backend's store with VLM_JUDGE_STORE"
         )
     return reading
 
 
-def _told(text: str) -> None:
-    click.echo(text, err=True)
+def _result(as_json: str, lines: Iterable[str], exit_code: int = DONE) -> Result:
+    return Result(json.loads(as_json), tuple(lines), exit_code)
 
 
 @main.command()
 @project_option
-@json_option
-@told_plainly
-def sweep(project_id: int, as_json: bool) -> None:
+def sweep(project_id: int) -> Result:
     """Take into the store what people said in a project and no webhook told of.
 
     The other commands that read annotations do so by themselves. Doing it again changes nothing.
 
     Example: vlm-judge sweep --project 1
     """
-    from dataclasses import asdict
-
     from backend.trust.sweep import sweep as run
 
     studio, store = _edges()
     swept = run(studio, store.feedback, studio.project(project_id))
-    click.echo(json.dumps(asdict(swept)) if as_json else swept.summary())
+    return Result(swept, (swept.summary(),))
 
 
 @main.command()
@@ -82,9 +78,7 @@ def sweep(project_id: int, as_json: bool) -> None:
     show_default=True,
     help="Of the blind labels, how many to learn from; only the others can certify afterwards.",
 )
-@json_option
-@told_plainly
-def calibrate(project_id: int, share: float, as_json: bool) -> None:
+def calibrate(project_id: int, share: float) -> Result:
     """Learn from blind labels what the judge's confidence is worth.
 
     Example: vlm-judge calibrate --project 1
@@ -94,7 +88,7 @@ def calibrate(project_id: int, share: float, as_json: bool) -> None:
 
     studio, store = _edges()
     found = calibrate_project(_read(studio, store, project_id), store, share)
-    click.echo(found.to_json() if as_json else "\n".join(calibration_lines(found, share)))
+    return _result(found.to_json(), calibration_lines(found, share))
 
 
 @main.command()
@@ -111,12 +105,10 @@ def calibrate(project_id: int, share: float, as_json: bool) -> None:
     is_flag=True,
     help="Promise never to look at more labels of this slice; a first look then needs fewer (59 instead of 63).",
 )
-@json_option
-@told_plainly
-def certify(project_id: int, max_error: float | None, max_bad_accepted: float | None, **options: Any) -> None:
+def certify(project_id: int, max_error: float | None, max_bad_accepted: float | None, **options: Any) -> Result:
     """Say from which confidence on tasks need no person, with a guarantee; or that it cannot be said, and why.
 
-    Only blind labels count, and every look at more of them makes the next one stricter. Ends with exit code 2 when
+    Only blind labels count, and every look at more of them makes the next one stricter. Ends with exit code 3 when
     nothing can be certified.
 
     Example: vlm-judge certify --project 1 --max-error 0.05 --confidence 0.95
@@ -126,25 +118,20 @@ def certify(project_id: int, max_error: float | None, max_bad_accepted: float | 
     from backend.trust.certifying import Terms, certify_project
     from backend.trust.telling import certified_as_json, certified_lines
 
-    as_json = options.pop("as_json")
     if max_bad_accepted is None:
         terms = Terms(max_error or 0.05, None, **options)
     else:
         terms = Terms(None, max_bad_accepted, **options)
     studio, store = _edges()
     found = certify_project(_read(studio, store, project_id), store, terms)
-    click.echo(certified_as_json(found) if as_json else "\n".join(certified_lines(found)))
-    if found.issued is None:
-        raise SystemExit(2)
+    return _result(certified_as_json(found), certified_lines(found), NOT_CERTIFIED if found.issued is None else DONE)
 
 
 @main.command()
 @project_option
 @click.option("--dry-run", is_flag=True, help="Say what would be accepted, and change nothing.")
 @click.option("--take-back", is_flag=True, help="Delete what was accepted without a person instead.")
-@json_option
-@told_plainly
-def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> None:
+def accept(project_id: int, dry_run: bool, take_back: bool) -> Result:
     """Take the judge's answers above the certified threshold as annotations, marked as its decision.
 
     A random 3 % of them go to people all the same, blind, for ever. Once these show that a promised --max-error is
@@ -158,18 +145,17 @@ def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> No
     studio, store = _edges()
     reading = _read(studio, store, project_id)
     if take_back:
-        with progress_bar("Taking back") as report, store.held(reading.project.uid, _told):
+        with progress_bar("Taking back") as report, store.held(reading.project.uid, note):
             count = 0 if dry_run else accepting.take_back(studio, reading, report)
         would = sum(map(len, reading.accepted.values())) if dry_run else count
         sentence = f"{would} annotations {'would be taken back' if dry_run else 'taken back'}; people decide again"
-        click.echo(json.dumps({"taken_back": would, "dry_run": dry_run}) if as_json else sentence)
-        return
+        return Result({"taken_back": would, "dry_run": dry_run}, (sentence,))
     found = accepting.acceptance(reading, store, keep=not dry_run)
     done = None
     if not dry_run:
-        with progress_bar("Accepting") as report, store.held(reading.project.uid, _told):
-            done = accepting.accept(studio, store, reading, found, report, _told)
-    click.echo(acceptance_as_json(found, done) if as_json else "\n".join(acceptance_lines(found, done)))
+        with progress_bar("Accepting") as report, store.held(reading.project.uid, note):
+            done = accepting.accept(studio, store, reading, found, report, note)
+    return _result(acceptance_as_json(found, done), acceptance_lines(found, done))
 
 
 @main.command()
@@ -179,14 +165,12 @@ def accept(project_id: int, dry_run: bool, take_back: bool, as_json: bool) -> No
     "--by", "fields", multiple=True, metavar="KEY", help="Compare groups by this data key too; may be repeated."
 )
 @click.option("--images", is_flag=True, help="Also look for images that look alike, which loads every image.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object of everything.")
-@told_plainly
-def report(project_id: int, out: Path | None, fields: tuple[str, ...], images: bool, as_json: bool) -> None:
+def report(project_id: int, out: Path | None, fields: tuple[str, ...], images: bool) -> Result:
     """How far the judge of a project can be trusted, on one page: agreement, risk, quality, biases, variety.
 
     Example: vlm-judge report --project 1 --out report.html
     """
-    if out is None and not as_json:
+    if out is None and not wants_json():
         raise click.UsageError("say where the page goes with --out report.html, or ask for --json")
     from backend.looks import looks_of
     from backend.report.render import render
@@ -202,9 +186,9 @@ def report(project_id: int, out: Path | None, fields: tuple[str, ...], images: b
         found = make_report(reading, store, fields, looks, told)
     if out is not None:
         _write(out, render(page_of(found)))
-        click.echo(f"written: {out}", err=as_json)
-    if as_json:
-        click.echo(facts_as_json(found))
+        if wants_json():
+            note(f"written: {out}")
+    return Result(json.loads(facts_as_json(found)) if wants_json() else {}, (f"written: {out}",))
 
 
 def _write(path: Path, text: str) -> None:
@@ -223,8 +207,7 @@ def _write(path: Path, text: str) -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @click.option("--count", type=click.IntRange(1, 32), default=4, show_default=True, help="Examples at most.")
 @click.option("--without-images", is_flag=True, help="Teach the standard only: the judge is not shown the images.")
-@told_plainly
-def examples(project_id: int, out: Path, count: int, without_images: bool) -> None:
+def examples(project_id: int, out: Path, count: int, without_images: bool) -> Result:
     """Choose samples that people decided on, for the judge to learn from; never from the blind slice.
 
     Try them with `vlm-judge evaluate SOURCE --examples FILE`; VLM_JUDGE_EXAMPLES=FILE switches them on, which makes the
@@ -248,7 +231,16 @@ def examples(project_id: int, out: Path, count: int, without_images: bool) -> No
         )
     shown = Examples(labelled.kind, chosen.examples, not without_images)
     write_examples(out, shown, ImageLoader(settings).read)
-    click.echo(
+    data = {
+        "out": out,
+        "examples": len(chosen.examples),
+        "available": chosen.available,
+        "corrected": chosen.corrected,
+        "confirmed": chosen.confirmed,
+        "tasks": chosen.tasks,
+    }
+    line = (
         f"{len(chosen.examples)} examples of {chosen.available} tasks ({chosen.corrected} corrections, "
         f"{chosen.confirmed} confirmed on good evidence), from tasks {', '.join(map(str, chosen.tasks))}: {out}"
     )
+    return Result(data, (line,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from backend.core.deciding import deciding_control
 from backend.core.label_config import Control, LabelConfig
 from backend.core.regions import encode, rating
 from backend.core.rubric import Rubric
@@ -44,7 +45,7 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
         of_preference = {**_of_verdict(verdict), "probs": {name: round(prob, 5) for name, prob in probs.items()}}
         meta |= {name: of_preference for name, control in bound.items() if says_preference(control, config)}
     if of_verdict := _of_verdict(verdict):
-        meta[VERDICT_CONTROL] = of_verdict
+        meta.setdefault(deciding_control(config), of_verdict)
     return {
         "result": encode(tuple(_values(verdict, rubric, config, bound)), config, meta),
         "score": round(verdict.confidence, 6),
@@ -53,7 +54,7 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
 
 
 def _of_verdict(verdict: Verdict) -> dict[str, Any]:
-    """What travels unseen with the decision, as far as there is any."""
+    """What travels unseen with the decision, as far as there is any; also where nothing was decided."""
     found: dict[str, Any] = {}
     if verdict.decision_probs:
         found["probs"] = {name: round(prob, 5) for name, prob in verdict.decision_probs.items()}
@@ -61,6 +62,10 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         found["flags"] = [flag.kind for flag in verdict.flags]
     if verdict.reliance is not None:
         found["reliance"] = round(verdict.reliance, 5)
+    if verdict.evidence.features:
+        found["features"] = [
+            {"text": feature.text, "prob": round(feature.support_prob, 5)} for feature in verdict.evidence.features
+        ]
     return found
 
 

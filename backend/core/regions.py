@@ -11,6 +11,8 @@ from backend.core.label_config import Control, LabelConfig
 from backend.core.types import Box, ControlValue, Origin, TextSpan, Value
 
 Region = dict[str, Any]
+_SILENT = "judge_silent"
+"""Key beside `judge` in the unseen part of a region: what travels with it of controls that say nothing."""
 _ORIGINS: tuple[Origin, ...] = ("prediction", "prediction-changed", "manual")
 
 
@@ -27,10 +29,12 @@ class _Part:
 def encode(values: Sequence[ControlValue], config: LabelConfig, meta: Mapping[str, Any] | None = None) -> list[Region]:
     """Label Studio regions for the values; a value without a control of its name and tag is left out.
 
-    `meta` maps control names to what travels with their regions unseen. Region ids follow from the
-    content, so that the same values give the same regions.
+    `meta` maps control names to what travels with their regions unseen; of a control that has no region it travels with
+    the first of the others, and is lost where there is none. Region ids follow from the content, so that the same
+    values give the same regions.
     """
     regions: list[Region] = []
+    silent = dict(meta or {})
     for value in values:
         control = config.control(value.control)
         if control is None or control.tag != value.tag:
@@ -47,8 +51,24 @@ def encode(values: Sequence[ControlValue], config: LabelConfig, meta: Mapping[st
                 region["item_index"] = part.page
             if meta and value.control in meta:
                 region["meta"] = {"judge": meta[value.control]}
+                silent.pop(value.control, None)
             regions.append(region)
+    if silent and regions:
+        regions[0]["meta"] = {**regions[0].get("meta", {}), _SILENT: silent}
     return regions
+
+
+def details(result: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """What travels unseen in a result, by control, as `encode` was given it; what has another form is passed over."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for region in result:
+        meta = region.get("meta")
+        if not isinstance(meta, Mapping):
+            continue
+        silent = meta.get(_SILENT)
+        told = {**(silent if isinstance(silent, Mapping) else {}), str(region.get("from_name")): meta.get("judge")}
+        found |= {str(name): each for name, each in told.items() if isinstance(each, Mapping)}
+    return found
 
 
 def decode(result: Sequence[Mapping[str, Any]], config: LabelConfig) -> dict[str, ControlValue]:

@@ -30,8 +30,11 @@ class Level(_Strict):
     """One step of a scale."""
 
     value: Annotated[int, Field(ge=0, le=9)]
+    """The digit that is answered."""
     means: str
+    """What a sample of this level is like, in a sentence; the judge reads it."""
     decision: Decision
+    """What it calls for."""
 
 
 class Criterion(_Strict):
@@ -40,7 +43,9 @@ class Criterion(_Strict):
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """Binds it to the control of that name in the label config."""
     title: str
+    """What it is called in the judge's reasons."""
     question: str
+    """What the judge is asked; its levels follow."""
     levels: Annotated[tuple[Level, ...], Field(min_length=2, max_length=10)]
     """From worst to best."""
     needs: Literal["candidate", "context", "requested"] | None = None
@@ -64,7 +69,9 @@ class Checks(_Strict):
     """Wording of the yes/no questions that gather evidence."""
 
     claim: Annotated[str, Field(pattern=r"\{claim\}")]
+    """Whether the image supports one statement of the text."""
     word: Annotated[str, Field(pattern=r"\{word\}")]
+    """Whether it supports one word of a doubted statement; may hold `{claim}` too."""
     feature: Annotated[str | None, Field(pattern=r"\{feature\}")] = None
     """Whether a requested feature is there; None asks for it as for a claim."""
     painted: str | None = None
@@ -98,6 +105,7 @@ class Comparison(_Strict):
     """Wording of the choice between two texts, which are shown as A and B in both orders."""
 
     question: str
+    """Which of the two is better; answered by A or B."""
 
 
 class Transcribing(_Strict):
@@ -128,6 +136,7 @@ class Rubric(_Strict):
     """The criteria and the rule from answers to a decision."""
 
     name: str
+    """What it is called; part of the judge's fingerprint, as all of the rubric is."""
     instructions: str
     """The system message; empty for none."""
     show_levels: bool = True
@@ -139,8 +148,11 @@ class Rubric(_Strict):
     max_pixels: Annotated[int, Field(ge=28 * 28)] | None = None
     """Largest area of an image as the model sees it for this kind of sample; None leaves it to the engine."""
     criteria: tuple[Criterion, ...] = ()
+    """What is asked; may be empty where texts are compared."""
     checks: Checks
+    """The questions about single statements, words and features."""
     requests: Requests = Requests()
+    """What the judge is asked to write."""
     comparison: Comparison | None = None
     """For samples with several candidate texts; None judges each by the criteria and compares the results."""
     transcription: Transcribing | None = None

@@ -24,14 +24,16 @@ def vqa_writing(name: str, request: str, max_tokens: int = 256) -> Writing:
     return Writing(name, request, reply_schema(question=_TEXT, answer=_TEXT), max_tokens)
 
 
-def claims_writing(name: str, request: str, most: int = 24, max_tokens: int = 768) -> Writing:
+def claims_writing(name: str, request: str, most: int = 24) -> Writing:
     """Ask for single claims: `{"claims": [...]}`."""
-    return Writing(name, request, reply_schema(claims={"type": "array", "items": _TEXT, "maxItems": most}), max_tokens)
+    return Writing(
+        name, request, reply_schema(claims={"type": "array", "items": _TEXT, "maxItems": most}), max_tokens=768
+    )
 
 
-def box_writing(name: str, request: str, max_tokens: int = 64) -> Writing:
+def box_writing(name: str, request: str) -> Writing:
     """Ask for one box: `{"bbox_2d": [left, top, right, bottom]}`, in the frame of `Written.frames`."""
-    return Writing(name, request, reply_schema(bbox_2d=CORNERS), max_tokens)
+    return Writing(name, request, reply_schema(bbox_2d=CORNERS), max_tokens=64)
 
 
 def object_schema(**properties: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from backend.store import Store
 
 LITTLE_DISK_BYTES = 10**9
 NO_DISK_BYTES = 10**8
-_KNOWN = "; known are "
+_KNOWN, _MEANT = "; known are ", "; did you mean "
 
 
 def read_settings(options: Mapping[str, object]) -> Checking[Settings | Lacking]:
@@ -76,6 +76,9 @@ def _wrong_setting(error: SettingsError) -> tuple[str, str]:
     wrong, unknown, known = str(error).partition(_KNOWN)
     if unknown:
         return wrong, f"unset it or correct its name; known are {known}"
+    if _MEANT in wrong:
+        wrong, _, meant = wrong.partition(_MEANT)
+        return wrong, f"correct its name, perhaps to {meant.removesuffix('?')}, or take it away"
     if wrong.endswith("; set both"):
         return wrong.removesuffix("; set both"), "set both, or unset both"
     return wrong, "correct it, or unset it to have the default"

@@ -34,7 +34,7 @@ def make_engine(settings: Settings) -> Engine:
     if settings.engine == "scripted":
         from backend.engines.scripted import ScriptedEngine
 
-        return ScriptedEngine()
+        return ScriptedEngine(remembered=0)
     if settings.engine == "demo":
         from backend.engines.demo.engine import demo_engine
 

@@ -17,6 +17,7 @@ from backend.engines.backbones import Backbone, find_backbone
 from backend.engines.faults import as_engine_error, is_out_of_memory
 from backend.engines.pixels import Patching, patching_of
 from backend.errors import EngineError
+from backend.hub_faults import hub_fault
 
 _OLDEST_TRANSFORMERS = (5, 5, 4)
 """Earlier ones place the tokens of Qwen2.5-VL's images wrongly, or do not know `mm_token_type_ids`."""
@@ -59,16 +60,12 @@ def load_model(
     """Load all three parts; `max_pixels` caps the image area, None keeps the processor's own. Raises EngineError."""
     _refuse_missing()
     refuse_broken_transformers(version_of("transformers"))
-    import httpx
     import torch
     from safetensors import SafetensorError
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, PreTrainedConfig
 
     _draw_no_bars_into_a_log()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError(
-            "a GPU is there but this torch cannot use it; install torch for CUDA or set VLM_JUDGE_DEVICE=cpu"
-        )
+    _refuse_unusable(device)
     config_class: Any = PreTrainedConfig
     processor_class: Any = AutoImageProcessor
     model_class: Any = AutoModelForImageTextToText
@@ -88,7 +85,7 @@ def load_model(
         )
     except (
         *(OSError, ValueError, ImportError, KeyError, RuntimeError, MemoryError),
-        *(SafetensorError, httpx.HTTPError),
+        *(SafetensorError, hub_fault()),
     ) as exc:
         raise as_engine_error(exc, f"cannot load the model {source}", BIGGER if is_out_of_memory(exc) else "") from exc
     if max_pixels is not None:
@@ -104,6 +101,15 @@ def _refuse_missing() -> None:
         raise EngineError(
             f"a judge that runs here needs {', '.join(missing)}; run: pip install 'vlm-judge-label-studio[local]', or "
             "name servers that run it with --engine remote and VLM_JUDGE_SERVERS"
+        )
+
+
+def _refuse_unusable(device: Literal["cuda", "cpu"]) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError(
+            "a GPU is there but this torch cannot use it; install torch for CUDA or set VLM_JUDGE_DEVICE=cpu"
         )
 
 

@@ -42,6 +42,8 @@ _MOST_THREADS = 8
 """That shrink images: so many make 1,700 of 504 x 504 pixels a second (docs/performance.md), more than a GPU judges."""
 
 _MIB = 2**20
+_HASHED = (".json", ".jinja", ".safetensors", ".bin", ".txt")
+"""Files of a model folder that decide what it answers, by their ending."""
 
 _ENCODED_AT_ONCE = 64
 """Requests: two passes or more on a GPU, so that rows of alike length find each other."""
@@ -298,7 +300,7 @@ def hash_folder(folder: Path) -> str:
     """SHA-256 over the names, sizes and bytes of a model folder's files; of large ones the first and last MiB."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
-        if path.is_file() and path.suffix in (".json", ".jinja", ".safetensors", ".txt"):
+        if path.is_file() and path.suffix in _HASHED:
             size = path.stat().st_size
             digest.update(f"{path.name}:{size}:".encode())
             with path.open("rb") as file:

@@ -15,10 +15,6 @@ Script = Callable[[JudgeRequest, Question], Answer]
 Author = Callable[[WriteRequest], Reply]
 
 
-REMEMBERED = 10_000
-"""Of what it was asked, with the pictures."""
-
-
 def by_hash(request: JudgeRequest, question: Question) -> Answer:
     """Probabilities that follow from a hash of the texts and the question: stable, varied, and without meaning.
 
@@ -37,12 +33,21 @@ def nothing(request: WriteRequest) -> Reply:
 
 
 class ScriptedEngine:
-    """Answers every question and writes every reply by a function, and remembers what it was asked."""
+    """Answers every question and writes every reply by a function."""
 
-    def __init__(self, script: Script = by_hash, rubric: Rubric | None = None, author: Author = nothing) -> None:
+    def __init__(
+        self,
+        script: Script = by_hash,
+        rubric: Rubric | None = None,
+        author: Author = nothing,
+        *,
+        remembered: int = 10_000,
+    ) -> None:
+        """So many of the last requests stay in `asked` and `wrote`, with their pictures."""
         self._script = script
         self._author = author
         self._rubric = rubric
+        self._remembered = remembered
         self.asked: list[JudgeRequest] = []
         self.wrote: list[WriteRequest] = []
 
@@ -63,11 +68,11 @@ class ScriptedEngine:
     def answer(self, requests: Sequence[JudgeRequest]) -> list[tuple[Answer, ...]]:
         """The script's answers."""
         self.asked += requests
-        del self.asked[:-REMEMBERED]
+        del self.asked[: max(0, len(self.asked) - self._remembered)]
         return [tuple(self._script(request, question) for question in request.questions) for request in requests]
 
     def write(self, requests: Sequence[WriteRequest]) -> list[Reply]:
         """The author's replies."""
         self.wrote += requests
-        del self.wrote[:-REMEMBERED]
+        del self.wrote[: max(0, len(self.wrote) - self._remembered)]
         return [self._author(request) for request in requests]

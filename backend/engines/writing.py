@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from backend.core.types import Reply, Unwritten, Written
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from llguidance._lib import JsonCompileOptions
 
+SCHEMAS = 64
+"""Grammars that are kept. Few forms need more; where tasks bring their own choices, every task may have another."""
 _JSON_FORM: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """As `json.dumps` writes by default: one way to write a value, and no blanks to get lost in."""
 
@@ -63,7 +66,7 @@ class Draft:
 
 
 class Grammars:
-    """JSON Schemas made into grammars over one model's vocabulary, each once."""
+    """JSON Schemas made into grammars over one model's vocabulary; the last `SCHEMAS` are kept."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         """Raises EngineError when the package for grammars is missing or cannot read the tokenizer."""
@@ -71,26 +74,28 @@ class Grammars:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer
         except ImportError as exc:
-            raise EngineError("writing needs llguidance; install vlm-judge-label-studio[local]") from exc
+            raise EngineError("writing needs llguidance; run: pip install 'vlm-judge-label-studio[local]'") from exc
         try:
             self._tokenizer = from_tokenizer(loaded.tokenizer, n_vocab=loaded.vocabulary)
         except ValueError as exc:
             raise EngineError(f"no grammar over the tokenizer of {loaded.source}: {first_line(exc)}") from exc
         self._matcher_class = LLMatcher
-        self._matchers: dict[str, Any] = {}
+        self.at_start = lru_cache(SCHEMAS)(self._at_start)
+        """A schema's matcher where nothing is written yet, to be copied."""
 
     def matcher(self, schema: str) -> Any:
         """A fresh matcher at the grammar's start. Raises EngineError for a schema that is none."""
-        if schema not in self._matchers:
-            try:
-                grammar = self._matcher_class.grammar_from_json_schema(schema, overrides=_JSON_FORM)
-            except ValueError as exc:
-                raise EngineError(f"not a JSON Schema: {first_line(exc)}") from exc
-            matcher = self._matcher_class(self._tokenizer, grammar, log_level=0)
-            if matcher.is_error():
-                raise EngineError(f"not a JSON Schema that replies can be held to: {matcher.get_error()}")
-            self._matchers[schema] = matcher
-        return self._matchers[schema].deep_copy()
+        return self.at_start(schema).deep_copy()
+
+    def _at_start(self, schema: str) -> Any:
+        try:
+            grammar = self._matcher_class.grammar_from_json_schema(schema, overrides=_JSON_FORM)
+        except ValueError as exc:
+            raise EngineError(f"not a JSON Schema: {first_line(exc)}") from exc
+        matcher = self._matcher_class(self._tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise EngineError(f"not a JSON Schema that replies can be held to: {matcher.get_error()}")
+        return matcher
 
     def draft(self, job: Job) -> Draft:
         """An empty reply. Raises EngineError that names the writing when its schema is wrong."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from backend.core.types import TextField
 from backend.errors import RowError
-from backend.evaluation.fields import is_missing, pictures_of, preferred_of, text_of
+from backend.evaluation.fields import is_missing, number_of, pictures_of, preferred_of, text_of
 from backend.evaluation.samples import OVERALL_RATING, Candidate, LabelledPair, LabelledSample, Picture
 from backend.evaluation.tables import Row
 
@@ -33,8 +33,8 @@ def read_vl_rewardbench(row: Row, number: str, folder: Path | None) -> LabelledP
     responses, ranking = row["response"], row["human_ranking"]
     if not isinstance(responses, Sequence) or isinstance(responses, str) or len(responses) != 2:
         raise RowError("`response` does not hold two texts")
-    places = [int(place) for place in ranking] if isinstance(ranking, Sequence) else []
-    if sorted(places) != [0, 1]:
+    places = tuple(number_of(place) for place in ranking) if isinstance(ranking, Sequence) else ()
+    if places not in ((0, 1), (1, 0)):
         raise RowError("`human_ranking` is neither [0, 1] nor [1, 0]", repr(ranking)[:60])
     source = str(row.get("query_source") or "")
     kinds = (kind for start, kind in VL_REWARDBENCH_KINDS.items() if source.lower().startswith(start))
@@ -45,7 +45,7 @@ def read_vl_rewardbench(row: Row, number: str, folder: Path | None) -> LabelledP
         context=text_of(row, "query").replace("<image>", "").strip(),
         first=Candidate(str(responses[0])),
         second=Candidate(str(responses[1])),
-        preferred=float(places == [0, 1]),
+        preferred=float(places == (0, 1)),
     )
 
 
@@ -84,7 +84,8 @@ def read_polaris(row: Row, number: str, folder: Path | None) -> LabelledSample:
     score = row["human_score"]
     if is_missing(score):
         raise RowError("no human label")
-    if not 0 <= float(score) <= 1:
+    share = number_of(score)
+    if share is None or not 0 <= share <= 1:
         raise RowError("`human_score` is not between 0 and 1", repr(score)[:60])
     return LabelledSample(
         name=number,
@@ -92,7 +93,7 @@ def read_polaris(row: Row, number: str, folder: Path | None) -> LabelledSample:
         pictures=_needed(pictures_of(row["img"], folder)),
         texts=(TextField("caption", text_of(row, "cand")),),
         good=None,
-        ratings={OVERALL_RATING: 1 + 4 * float(score)},
+        ratings={OVERALL_RATING: 1 + 4 * share},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from backend.core.agreement import Estimate, Measure, Outcome, estimate, estimate_difference
+from backend.core.measures import Estimate, Measure, Outcome, estimate, estimate_difference
 from backend.evaluation.measure import (
     BLANK,
     JUDGE,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.core.agreement import TIE
+from backend.core.measures import TIE
 from backend.errors import RowError
 from backend.evaluation.samples import Picture
 

@@ -129,7 +129,7 @@ def read_sample(row: Row, number: str, folder: Path | None) -> LabelledSample:
     for names, key in ((CONTEXT, "question"), (REQUESTED, "requested")):
         found = find(row, names)
         if found:
-            value = ", ".join(found[1]) if isinstance(found[1], list) else text_of(row, found[0])
+            value = ", ".join(map(str, found[1])) if isinstance(found[1], list) else text_of(row, found[0])
             fields.append(TextField(key, value, role_of(key)))
     return LabelledSample(
         name=_name(row, number),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from backend.core.agreement import average_orders
 from backend.core.label_config import LabelConfig, parse_label_config
+from backend.core.measures import average_orders
 from backend.core.prompts import render_fields
 from backend.core.rubric import Rubric
 from backend.core.types import Option, Question, Scored, TextField, Unscored, Verdict

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from backend.core.agreement import (
+from backend.core.measures import (
     AGREEMENT,
     AUROC,
     BRIER,

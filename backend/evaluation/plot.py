@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.core.agreement import ECE_BINS, Array, Bin, reliability_bins
+from backend.core.measures import ECE_BINS, Array, Bin, reliability_bins
+from backend.core.trust.acceptance.intervals import wilson
 from backend.errors import EvaluationError
 from backend.evaluation.measure import Curves
 from backend.evaluation.run import Evaluation
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 INK, QUIET, GRID = "#1b2430", "#6b7686", "#e4e8ee"
 JUDGE_COLOUR, BLANK_COLOUR, GOOD_COLOUR, BAD_COLOUR = "#1f5fd0", "#a3adbb", "#2f8f5b", "#c8442e"
-WILSON_Z = 1.96
 HISTOGRAM_BINS = 40
 ROWS_PER_BIN = 20
 """With fewer rows the diagram has fewer bins than the ECE, so that a point still says something."""
@@ -80,7 +80,7 @@ def _reliability(axes: Axes, curves: Curves) -> None:
     count = min(ECE_BINS, max(4, len(curves.truth) // ROWS_PER_BIN))
     bins = reliability_bins(curves.truth, curves.judge, count)
     x, y = [item.mean_prob for item in bins], [item.share_true for item in bins]
-    low, high = np.array([_wilson(item) for item in bins]).T
+    low, high = np.array([_interval(item) for item in bins]).T
     axes.vlines(x, low, high, color=JUDGE_COLOUR, alpha=0.35, linewidth=2, zorder=2)
     axes.plot(x, y, color=JUDGE_COLOUR, linewidth=1.8, marker="o", markersize=5, zorder=3, clip_on=False)
     axes.text(0.04, 0.95, "judge too low", color=QUIET, fontsize=8.5, va="top")
@@ -150,9 +150,7 @@ def _note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", color=QUIET, backgroundcolor="white")
 
 
-def _wilson(item: Bin) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share (Wilson 1927); rows are taken as independent here."""
-    n, p, z = item.rows, item.share_true, WILSON_Z
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return middle - half, middle + half
+def _interval(item: Bin) -> tuple[float, float]:
+    """Of the share in a bin, 95 %; rows are taken as independent here."""
+    found = wilson(round(item.share_true * item.rows), item.rows)
+    return found.low, found.high

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.core.agreement import LEVEL, Estimate, NotComputable, Outcome
+from backend.core.measures import LEVEL, Estimate, NotComputable, Outcome
 from backend.errors import EvaluationError
 from backend.evaluation.compare import DIFFERENCE, WITH, WITHOUT, Comparison, finding_of
 from backend.evaluation.measure import BLANK, CONSTANT, JUDGE, LENGTH, Group

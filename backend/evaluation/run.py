@@ -274,7 +274,7 @@ def _require_libraries() -> None:
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
         raise EvaluationError(
-            f'{", ".join(missing)} is not installed; pip install "vlm-judge-label-studio[evaluate]" brings it'
+            f"{', '.join(missing)} is not installed; run: pip install 'vlm-judge-label-studio[evaluate]'"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import EvaluationError, RowError
+from backend.hub_faults import hub_fault
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -101,7 +103,7 @@ def _json_list(text: str) -> list[Row | RowError]:
 
 def _csv_rows(text: str) -> list[Row | RowError]:
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.DictReader(text.splitlines(keepends=True))
+    reader = csv.DictReader(io.StringIO(text, newline=""))  # `splitlines` would also cut at U+2028 and its like
     return [
         RowError("more fields than columns", f"line {reader.line_num}") if None in row else dict(row) for row in reader
     ]
@@ -137,12 +139,11 @@ def _open_dataset(source: Source, folder: Path | None) -> Table:
 def _load(source: Source) -> tuple[Dataset, str]:
     try:
         import datasets
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as exc:
         raise EvaluationError(
-            'folders and datasets of the Hub need the extra: pip install "vlm-judge-label-studio[evaluate]"'
+            "folders and datasets of the Hub need an extra; run: pip install 'vlm-judge-label-studio[evaluate]'"
         ) from exc
-    failures = (datasets.exceptions.DatasetsError, HfHubHTTPError, OSError, ValueError)
+    failures = (datasets.exceptions.DatasetsError, hub_fault(), OSError, ValueError)
     try:
         subset = source.subset or _subset(datasets.get_dataset_config_names(source.location, token=source.token))
         splits = datasets.get_dataset_split_names(source.location, subset, token=source.token)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,24 +14,16 @@ from pathlib import Path
 from backend.core.trust.diversity.repeats import IMAGE_DISTANCE
 from backend.errors import ImageError
 from backend.generation.duplicates import PictureIndex
-from backend.generation.manifest import ImageRecord, Manifest
+from backend.generation.manifest import ImageRecord, Manifest, storing
 from backend.generation.sources import BaseImage
-from backend.images import FORMATS, ImageLoader
+from backend.images import ImageLoader
 from backend.looks import look
+from backend.pictures import stored_as
 
 FETCHERS = 8
 """Images are fetched and decoded by this many threads."""
 _AHEAD = 4 * FETCHERS
 """Images that may wait to be recorded."""
-
-_KINDS = {
-    "JPEG": ("image/jpeg", ".jpg"),
-    "MPO": ("image/jpeg", ".jpg"),
-    "PPM": ("image/x-portable-anymap", ".ppm"),
-    "JPEG2000": ("image/jp2", ".jp2"),
-    "TIFF": ("image/tiff", ".tif"),
-}
-"""Media type and file name's end by Pillow's format; of the others both follow from the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +158,14 @@ class _Shop:
 
     def _examined(self, item: BaseImage, content: bytes) -> ImageRecord:
         picture = self.loader.decode(content, item.source)
-        mime, ending = _kind(content)
+        mime, ending = stored_as(content)
         digest = hashlib.sha256(content).hexdigest()
         stored = self.folder / f"{digest}{ending}"
         if not stored.exists():
             fresh = stored.with_name(f".{digest}.{os.getpid()}.{id(item)}")
-            fresh.write_bytes(content)
-            os.replace(fresh, stored)
+            with storing(stored):
+                fresh.write_bytes(content)
+                os.replace(fresh, stored)
         phash, colours = look(picture)
         return ImageRecord(
             item.source,
@@ -188,11 +180,3 @@ class _Shop:
             phash=phash,
             colours=colours,
         )
-
-
-def _kind(content: bytes) -> tuple[str, str]:
-    """Media type and file name's end of bytes that have been decoded."""
-    from PIL import Image
-
-    name = str(Image.open(io.BytesIO(content), formats=FORMATS).format)
-    return _KINDS.get(name, (f"image/{name.lower()}", f".{name.lower()}"))

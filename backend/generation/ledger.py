@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from backend.errors import GenerationError
 from backend.generation.candidates import Key, Kind, compared
-from backend.generation.manifest import append_lines, read_whole_lines, write_lines
+from backend.generation.manifest import append_lines, put_whole, read_whole_lines, write_lines
 from backend.projects import read_text
 
 Outcome = Literal["written", "duplicate", "unwritten"]
+_DROPPED = frozenset(("image_sha256", "generator", "style", "candidate", "outcome"))
+"""What a line about a dropped candidate has at least."""
 
 
 class Ledger:
@@ -35,9 +37,16 @@ class Ledger:
                 ) from exc
             self._outcomes[key] = "written"
         if self.dropped.exists():
-            lines = [line for line in read_whole_lines(self.dropped) if line["outcome"] == "duplicate"]
+            lines = [line for line in self._dropped() if line["outcome"] == "duplicate"]
             self._outcomes |= {Key.of(line): "duplicate" for line in lines}
             write_lines(self.dropped, lines)
+
+    def _dropped(self) -> Iterator[Mapping[str, Any]]:
+        """The lines about dropped candidates. Raises GenerationError for one that is about something else."""
+        for number, line in enumerate(read_whole_lines(self.dropped), 1):
+            if not isinstance(line, dict) or not line.keys() >= _DROPPED:
+                raise GenerationError(f"{self.dropped}, line {number} is no dropped candidate; choose another --out")
+            yield line
 
     def outcome(self, key: Key) -> Outcome | None:
         """What became of a candidate; None when it has not been asked for."""
@@ -84,9 +93,7 @@ def begin(out: Path, settings: Mapping[str, Any], generators: Mapping[str, Mappi
         for style, text in generator["requests"].items():
             _refuse_change(out, f"the request of {name} in the style {style}", requests.get(style, text), text)
         merged[name] = {**generator, "requests": {**requests, **generator["requests"]}}
-    path.write_text(
-        json.dumps({**settings, "generators": merged}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    put_whole(path, json.dumps({**settings, "generators": merged}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

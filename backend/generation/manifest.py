@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,8 @@ def read_whole_lines(path: Path) -> Iterator[Any]:
     text = read_text(path)
     whole, end, half = text.rpartition("\n")
     if half:
-        path.write_text(whole + end, encoding="utf-8")
+        with storing(path):
+            path.write_text(whole + end, encoding="utf-8")
     for number, line in enumerate(whole.split("\n") if whole else (), 1):
         try:
             yield json.loads(line)
@@ -89,16 +91,31 @@ def read_whole_lines(path: Path) -> Iterator[Any]:
 
 
 def append_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Add rows to a file of JSON lines; they are in the file when this returns."""
-    with path.open("a", encoding="utf-8", newline="\n") as file:
+    """Add rows to a file of JSON lines; they are in the file when this returns. Raises GenerationError."""
+    with storing(path), path.open("a", encoding="utf-8", newline="\n") as file:
         file.writelines(_line(row) for row in rows)
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Put a file of JSON lines in the place of the one that is there, whole or not at all."""
+    """Put a file of JSON lines in the place of the one that is there. Raises GenerationError."""
+    put_whole(path, "".join(_line(row) for row in rows))
+
+
+def put_whole(path: Path, text: str) -> None:
+    """Put a file in the place of the one that is there, whole or not at all. Raises GenerationError."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text("".join(_line(row) for row in rows), encoding="utf-8", newline="\n")
-    os.replace(fresh, path)
+    with storing(path):
+        fresh.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(fresh, path)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while this is written into a GenerationError."""
+    try:
+        yield
+    except OSError as exc:
+        raise GenerationError(f"cannot write {path}: {exc.strerror}; make room, or name another --out") from exc
 
 
 def _line(row: Any) -> str:

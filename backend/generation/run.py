@@ -20,7 +20,7 @@ from backend.generation.duplicates import alike
 from backend.generation.gather import Gathered, gather
 from backend.generation.generators import Generator
 from backend.generation.ledger import Ledger, begin
-from backend.generation.manifest import ImageRecord, Manifest
+from backend.generation.manifest import ImageRecord, Manifest, storing
 from backend.generation.sources import SourceOptions, base_images
 from backend.generation.styles import PLAIN, STYLES, styled
 from backend.images import ImageLoader
@@ -94,13 +94,17 @@ class GenerationRun:
 
 
 def gather_images(settings: Settings, options: GenerateOptions, report: Report = lambda done, total: None) -> Gathered:
-    """The base images, stored and listed in the manifest. Raises GenerationError when none is usable."""
+    """The base images, stored and listed in the manifest.
+
+    Raises GenerationError when none is usable, and where they cannot be stored.
+    """
     folder, listed = options.out.parent / "images", options.out.parent / MANIFEST
     if options.out == listed:
         raise SettingsError(f"--out {options.out} is where the images are listed; choose another name")
     image_address(options, "images/x")
     found = base_images(options.images, options.sources)
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     gathered = gather(
         found,
         Manifest(listed),

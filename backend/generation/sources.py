@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
-
 from backend.errors import GenerationError
+from backend.hub_faults import hub_fault
 from backend.projects import read_json_lines, read_text
 
 SUFFIXES = frozenset(
@@ -145,7 +144,7 @@ def _dataset(images: str, options: SourceOptions) -> Iterator[BaseImage]:
         rows, column = _rows(_opened(images, options), images, options)
         for number, row in enumerate(rows):
             yield _from_row(f"{name}/{options.split}/{number}", row, column, options, local)
-    except (OSError, ValueError, KeyError, httpx.HTTPError, datasets.exceptions.DatasetsError) as exc:
+    except (OSError, ValueError, KeyError, hub_fault(), datasets.exceptions.DatasetsError) as exc:
         raise GenerationError(f"cannot read the dataset {images}, split {options.split}: {exc}") from exc
 
 

@@ -15,7 +15,7 @@ _MARKS = frozenset({"task_id", "decided_by", "saw_prediction", "audit", "correct
 """Columns that no other dataset has together, and without which nothing can be brought back."""
 _OUTCOME = ("final_text", "final_text_source", "decided_by", "saw_prediction", "audit", "corrected_controls")
 _PAIR = ("rejected", "tie")
-_JUDGE = ("judge_confidence", "judge_flags", "judge_reliance", "fingerprint")
+_JUDGE = ("judge_confidence", "judge_flags", "judge_reliance", "judge_features", "fingerprint")
 _PEOPLE = ("annotator", "annotators", "annotation_id", "annotation_count", "verdicts_agree", "lead_time_s")
 TOLD = ("generator", "source", "licence")
 """What the task's data said of where text and image come from."""

@@ -15,9 +15,12 @@ from backend.batch.parquet import parquet_files, parquet_source
 from backend.batch.parts import Source
 from backend.batch.sources import SAVED, SourceOptions, open_source, require_libraries
 from backend.errors import BatchError
+from backend.hub_faults import hub_fault
 from backend.published.names import WHOLE, is_ours
 
 _DEFAULT = "default"
+FORM = "label_config.xml"
+"""In a dataset of ours, the label config that it was exported with."""
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -83,6 +86,31 @@ def open_published(wanted: Wanted) -> Published:
     return found
 
 
+def published_form(wanted: Wanted) -> str | None:
+    """The label config that lies in a dataset of ours; None where there is none, as in older ones.
+
+    Raises BatchError.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    path, hub = Path(wanted.location), _HUB_ID.fullmatch(wanted.location)
+    try:
+        if hub and not path.exists():
+            path = Path(hf_hub_download(hub[1], FORM, repo_type="dataset", revision=hub[2], token=_key(wanted)))
+        else:
+            path = path / FORM
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, EntryNotFoundError) as exc:
+        if not isinstance(exc, LocalEntryNotFoundError):  # which says that the Hub cannot be reached
+            return None
+        raise BatchError(f"cannot read {FORM} of {wanted.location}: {exc}") from exc
+    except (OSError, ValueError, hub_fault()) as exc:
+        raise BatchError(
+            f"cannot read {FORM} of {wanted.location} ({exc}); give the label config by --config instead"
+        ) from exc
+
+
 def _plain(path: Path, wanted: Wanted) -> Published:
     """What has no configs: one file, a folder of images, or what `save_to_disk` wrote."""
     if wanted.config is not None:
@@ -126,24 +154,20 @@ def _configured(place: str, revision: str | None, wanted: Wanted) -> Published:
 
 def _configs(place: str, revision: str | None, wanted: Wanted) -> tuple[str, ...]:
     import datasets
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         found = datasets.get_dataset_config_names(place, revision=revision, token=_key(wanted))
-    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, datasets.exceptions.DatasetsError) as exc:
+    except (OSError, ValueError, hub_fault(), datasets.exceptions.DatasetsError) as exc:
         raise BatchError(f"cannot open the dataset {wanted.location}: {exc}") from exc
     return tuple(map(str, found))
 
 
 def _opened(place: str, revision: str | None, config: str, wanted: Wanted) -> Published:
     import datasets
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         builder = datasets.load_dataset_builder(place, config, revision=revision, token=_key(wanted))
-    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, datasets.exceptions.DatasetsError) as exc:
+    except (OSError, ValueError, hub_fault(), datasets.exceptions.DatasetsError) as exc:
         raise BatchError(f"cannot open the dataset {wanted.location}, config {config}: {exc}") from exc
     files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
     if not files:

@@ -177,6 +177,8 @@ class OurRows:
         if flags is not None:
             told = found.setdefault(deciding_control(self._config), {})
             told |= {**({"flags": flags} if flags else {}), **({} if reliance is None else {"reliance": reliance})}
+            if features := values.get("judge_features"):
+                told["features"] = [{"text": item["value"], "prob": item["prob"]} for item in features]
         return found
 
     def _check(self, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import Literal
 from unicodedata import combining, east_asian_width
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -27,7 +28,7 @@ _EM = {
 }
 """Widths of Arial's characters, as shares of the font's size."""
 
-Anchor = str
+Anchor = Literal["start", "middle", "end"]
 """`start`, `middle` or `end`: which part of a text stands at its x."""
 
 
@@ -181,7 +182,7 @@ class Drawing:
         return tostring(self._root, encoding="unicode")
 
     def _add(
-        self, tag: str, kind: str = "", hint: str = "", text: str = "", anchor: Anchor = "start", **more: float | str
+        self, tag: str, kind: str = "", hint: str = "", text: str = "", anchor: str = "start", **more: float | str
     ) -> None:
         attributes = {name: value if isinstance(value, str) else number(value) for name, value in more.items()}
         if kind:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
 
 from backend.core.types import Verdict
+from backend.errors import StoreError
 from backend.store.database import Database
 from backend.store.rows import chunks, insert_new
 from backend.store.tables import VERDICTS
@@ -39,7 +41,8 @@ class VerdictBook:
                     except ValidationError:
                         unreadable.append(key)
         if unreadable:
-            self._forget(unreadable)
+            with suppress(StoreError):  # the next who looks for them tries again
+                self._forget(unreadable)
         return found
 
     def put(self, verdicts: Mapping[str, Verdict]) -> None:

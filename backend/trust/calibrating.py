@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from backend.core.trust.acceptance.blind import slice_of, strata_of
+from backend.core.trust.acceptance.blind import blind_slice_of, strata_of
 from backend.core.trust.acceptance.parting import part
 from backend.core.trust.confidence.calibration import Calibration, calibrate, calibration_from_json
 from backend.core.trust.confidence.project_calibration import features_of_judgement, judged_labels
@@ -26,7 +26,7 @@ def calibrate_project(reading: Reading, store: Store, share: float = 1 / 3) -> C
     A kind with too few labels is refused, with the number that is missing. Raises TrustError without a blind slice.
     """
     plan = reading.plan
-    found_in = [slice_of(tasks, plan) for tasks in strata_of(reading.labelled, plan).values()]
+    found_in = [blind_slice_of(tasks, plan) for tasks in strata_of(reading.labelled, plan).values()]
     random = {task.task for each in found_in for task in each.labelled}
     usable = [one for one in judged_labels(reading.labelled) if one.task in random]
     fitting, _ = part((one.task for one in usable), plan.key + FITTING, share)

@@ -9,10 +9,10 @@ from datetime import datetime
 from backend.core.trust.acceptance.bad_accepted import BadAccepted, bad_accepted, fewest_labels
 from backend.core.trust.acceptance.blind import (
     BlindSlice,
+    blind_slice_of,
     digest_of_look,
     labels_of,
     population_of,
-    slice_of,
     strata_of,
 )
 from backend.core.trust.acceptance.certificate import (
@@ -101,7 +101,7 @@ def certify_project(reading: Reading, store: Store, terms: Terms) -> Certified:
         raise TrustError(last.body)
     calibration = calibration_of(reading, store)
     strata = {
-        name: _Stratum(tasks, slice_of(tasks, reading.plan), reading, calibration)
+        name: _Stratum(tasks, blind_slice_of(tasks, reading.plan), reading, calibration)
         for name, tasks in strata_of(reading.labelled, reading.plan).items()
     }
     look, looked = _look(reading, store, strata, terms, name_of(calibration))

@@ -15,6 +15,7 @@ from backend.core.audit import AuditPlan, is_blind, without_plan
 from backend.core.deciding import deciding_control
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
+from backend.core.regions import details
 from backend.core.sample import data_value
 from backend.core.trust.acceptance.binding import Binding, digest_of
 from backend.core.trust.labels import Judgement, LabelledProject, LabelledTask, Said
@@ -83,7 +84,8 @@ def judge_of(studio: Studio, project: Project) -> str:
 
     Raises TrustError when there is none.
     """
-    counts = studio.prediction_counts(project.id)
+    found = studio.prediction_counts(project.id)
+    counts = {version: count for version, count in found.items() if count}  # the chosen one is listed also without any
     if project.model_version in counts:
         return project.model_version
     if not counts:
@@ -187,17 +189,13 @@ def _judgement(task: AnnotatedTask, made: Prediction | None, config: LabelConfig
     """None also for a prediction without a score: nobody knows how sure that is, and no number is made up."""
     if made is None or made.score is None:
         return None
-    details: dict[str, Json] = {
-        str(region["from_name"]): region["meta"]["judge"]
-        for region in made.result
-        if isinstance(region.get("meta"), Mapping) and isinstance(region["meta"].get("judge"), Mapping)
-    }
-    decision = details.get(deciding_control(config), {})
+    told = details(made.result)
+    decision = told.get(deciding_control(config), {})
     return Judgement(
         values=_values(task, made.result, config),
         confidence=made.score,
-        probs={name: dict(each["probs"]) for name, each in details.items() if each.get("probs")},
-        label_mass={name: float(each["label_mass"]) for name, each in details.items() if "label_mass" in each},
+        probs={name: dict(each["probs"]) for name, each in told.items() if each.get("probs")},
+        label_mass={name: float(each["label_mass"]) for name, each in told.items() if "label_mass" in each},
         flags=tuple(decision.get("flags", ())),
         reliance=decision.get("reliance"),
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from math import ceil
 from typing import Any
 
-from backend.core.agreement import Outcome
+from backend.core.measures import NotComputable, Outcome
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.blind import BlindSlice
 from backend.core.trust.acceptance.certificate import Certificate, NoCertificate
@@ -178,10 +178,9 @@ def _of_fitted(one: Fitted) -> Iterator[str]:
 
 
 def _shown(outcome: Outcome) -> str:
-    value = getattr(outcome, "value", None)
-    if value is None:
-        return f"not known ({getattr(outcome, 'reason', '')})"
-    low, high = getattr(outcome, "low", None), getattr(outcome, "high", None)
+    if isinstance(outcome, NotComputable):
+        return f"not known ({outcome.reason})"
+    value, low, high = outcome.value, outcome.low, outcome.high
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -36,8 +36,9 @@ _THREE_LETTERS = re.compile(r"[a-z]{3}")
 
 @cache
 def _names(file: str) -> frozenset[str]:
-    """What is listed in a file of names."""
-    return frozenset(files("exporters.card").joinpath(f"templates/{file}").read_text(encoding="ascii").split())
+    """What is listed in a file of names; lines that begin with # say where they are from."""
+    lines = files("exporters.card").joinpath(f"templates/{file}").read_text(encoding="ascii").splitlines()
+    return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
 
 
 def metadata(facts: CardFacts) -> str:

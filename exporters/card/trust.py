@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backend.core.agreement import NotComputable, Outcome
+from backend.core.measures import NotComputable, Outcome
 from backend.core.trust.agreement.project_agreement import ControlAgreement
 from backend.core.trust.bias.groups import FieldGroups, GroupStats
 from backend.report.page import Notice, Table

@@ -18,6 +18,8 @@ from exporters.files.card_parts import lost_by_merging, merged_card
 
 MARKER = ".vlm-judge-export.json"
 CARD = "README.md"
+FORM = "label_config.xml"
+"""The label config of the project, by which `project create --from-dataset` makes it anew."""
 
 
 def check_replaceable(out: Path) -> None:

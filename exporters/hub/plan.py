@@ -20,6 +20,8 @@ from exporters.files.folder import CARD, MARKER
 Change = Literal["add", "replace", "remove", "same"]
 _SIGNS: dict[Change, str] = {"add": "+", "replace": "~", "remove": "-", "same": "="}
 _SHOWN = 10
+MOST_AT_ONCE = 100
+"""Files that one commit changes at most. The Hub looks at each and gives that a minute: it recommends 50 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,34 @@ class PushPlan:
 
     @property
     def changes(self) -> tuple[PlannedFile, ...]:
-        """What a commit would hold; empty when the Hub has this export already."""
+        """What would be committed; empty when the Hub has this export already."""
         return tuple(one for one in self.files if one.change != "same")
+
+    def steps(self, most: int = MOST_AT_ONCE) -> tuple[tuple[PlannedFile, ...], ...]:
+        """The changes as commits in their order, each with the manifest of what is there then.
+
+        One, unless there are more than `most`. Then new files come first: no card names them yet, so that whoever loads
+        the dataset meanwhile gets what was there before. What changes, with card and manifest, comes in one commit, and
+        what nothing names any more is removed last. A push that was cut off in between is completed by the next one.
+        """
+        changes = self.changes
+        if len(changes) <= most:
+            return (changes,) if changes else ()
+        new = [one for one in changes if one.change == "add" and one.path not in (CARD, MARKER)]
+        gone = [one for one in changes if one.change == "remove"]
+        turn = [one for one in changes if one not in new and one not in gone and one.path != MARKER]
+        groups = [*_groups(new, most - 1), turn, *_groups(gone, most - 1)]
+        content = next(one.content for one in self.files if one.path == MARKER)
+        final = (read_manifest(content.decode()) if isinstance(content, bytes) else None) or {}
+        known, steps = dict(self.there.manifest or {}), []
+        for group in groups:
+            known |= {one.path: final[one.path] for one in group if one.path in final}
+            for one in group:
+                if one.change == "remove":
+                    known.pop(one.path, None)
+            said = _manifest(known).encode()
+            steps.append((*group, PlannedFile(MARKER, "replace", len(said), said)))
+        return tuple(steps)
 
     def lines(self) -> tuple[str, ...]:
         """The plan, to read before it is carried out."""
@@ -146,7 +174,8 @@ class PushPlan:
             state += ", unless it is there and private, which cannot be seen without a token"
         if not self.changes:
             return f"{self.target.repo_id} ({state}) holds this export already; a push would change nothing"
-        way = "a pull request" if self.target.create_pr else "one commit"
+        steps = len(self.steps())
+        way = "a pull request" if self.target.create_pr else "one commit" if steps == 1 else f"{steps} commits"
         return f"{self.target.repo_id} ({state}) would get {way}:"
 
     def _of_file(self, one: PlannedFile) -> str:
@@ -197,8 +226,16 @@ def card_to_push(target: PushTarget, ours: str, theirs: str | None) -> tuple[str
 
 def manifest_text(files: Mapping[str, HereFile]) -> str:
     """The manifest of these files; the card, which people may edit there, is not in it."""
-    listed = {path: asdict(files[path].digests) for path in sorted(files) if path not in (CARD, MARKER)}
+    return _manifest({path: one.digests for path, one in files.items() if path not in (CARD, MARKER)})
+
+
+def _manifest(digests: Mapping[str, Digests]) -> str:
+    listed = {path: asdict(digests[path]) for path in sorted(digests)}
     return json.dumps({"tool": "vlm-judge", "files": listed}, indent=1) + "\n"
+
+
+def _groups(files: Sequence[PlannedFile], size: int) -> list[Sequence[PlannedFile]]:
+    return [files[start : start + size] for start in range(0, len(files), size)]
 
 
 def read_manifest(text: str) -> Mapping[str, Digests] | None:

@@ -1,14 +1,16 @@
 """Puts an export on the Hugging Face Hub in one commit or a pull request, private unless told otherwise.
 
 First the plan: what is here, what is there, and what that changes; see `exporters.hub.plan`. Then the large files
-are sent, a few at a time, and last the commit that names them. A push that was cut off goes on where it was when it
+are sent, a few at a time, and last the commit that names them; of more than a hundred files, a hundred at a time.
+The Hub's other limits are far away: 100,000 files of a repository, 10,000 of a folder, 200 GB of a file, where ours
+have 500 MiB. A push that was cut off goes on where it was when it
 is made again: the Hub keeps what it has received whole. Where nothing differs, nothing is written.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -22,6 +24,7 @@ from exporters.files.folder import CARD, MARKER
 from exporters.hub.plan import (
     Digests,
     HereFile,
+    PlannedFile,
     PushPlan,
     PushTarget,
     There,
@@ -126,45 +129,48 @@ def plan_push(folder: Path, target: PushTarget, token: str | None) -> PushPlan:
 
 def carry_out(plan: PushPlan, token: str | None) -> Pushed:
     """Do what was planned; a dataset that changed since is left as it is. Raises ExportError."""
+    from huggingface_hub import CommitOperationDelete
+
     if not plan.changes:
         return Pushed(plan)
     target = plan.target
     api = _api(target, token)
     with _hub_errors(target.repo_id):
         commit = plan.there.commit or _created(api, target)
-        additions = _additions(plan)
-        for start in range(0, len(additions), _AT_ONCE):
-            api.preupload_lfs_files(
+        pull, revision = None, None
+        for step in plan.steps():
+            additions = _additions(step)
+            _send(api, target, additions)
+            done = api.create_commit(
                 target.repo_id,
-                additions[start : start + _AT_ONCE],
+                [*(CommitOperationDelete(one.path) for one in step if one.change == "remove"), *additions],
                 repo_type="dataset",
-                create_pr=target.create_pr,
-                free_memory=False,
-                gitignore_content="",  # or a .gitignore that is there would keep files back without a word
+                commit_message=_MESSAGE,
+                create_pr=target.create_pr and revision is None,
+                revision=revision,
+                parent_commit=commit,
             )
-        url = _commit(api, plan, additions, commit)
-    return Pushed(plan, url)
+            commit, pull, revision = done.oid, pull or done.pr_url, revision or done.pr_revision
+    return Pushed(plan, pull)
 
 
-def _commit(api: HfApi, plan: PushPlan, additions: list[CommitOperationAdd], parent: str) -> str | None:
-    """The pull request's address, if one was to be opened."""
-    from huggingface_hub import CommitOperationDelete
-
-    done = api.create_commit(
-        plan.target.repo_id,
-        [*(CommitOperationDelete(one.path) for one in plan.changes if one.change == "remove"), *additions],
-        repo_type="dataset",
-        commit_message=_MESSAGE,
-        create_pr=plan.target.create_pr,
-        parent_commit=parent,
-    )
-    return done.pr_url
+def _send(api: HfApi, target: PushTarget, additions: list[CommitOperationAdd]) -> None:
+    """Send what is large, a few files at a time."""
+    for start in range(0, len(additions), _AT_ONCE):
+        api.preupload_lfs_files(
+            target.repo_id,
+            additions[start : start + _AT_ONCE],
+            repo_type="dataset",
+            create_pr=target.create_pr,
+            free_memory=False,
+            gitignore_content="",  # or a .gitignore that is there would keep files back without a word
+        )
 
 
-def _additions(plan: PushPlan) -> list[CommitOperationAdd]:
+def _additions(step: Sequence[PlannedFile]) -> list[CommitOperationAdd]:
     from huggingface_hub import CommitOperationAdd
 
-    return [CommitOperationAdd(one.path, one.content) for one in plan.changes if one.content is not None]
+    return [CommitOperationAdd(one.path, one.content) for one in step if one.content is not None]
 
 
 def _created(api: HfApi, target: PushTarget) -> str:

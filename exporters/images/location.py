@@ -1,9 +1,9 @@
 """Takes where a photograph was taken out of an image file, without touching a pixel.
 
-What goes: the GPS part of EXIF and GPS properties in XMP, wherever JPEG (also the further pictures of an MPO), PNG,
-WebP, TIFF and AVIF keep them. All else stays: camera, time, orientation, colour profile. Bytes are overwritten in
-place, so that nothing that refers to a place in the file goes wrong; only PNG chunks may be dropped. A city that
-somebody typed into IPTC fields is a caption like any other and stays.
+What goes: the GPS part of EXIF; positions and names of places in XMP and in IPTC fields (see `exporters.images.xmp` and
+`iptc`), wherever JPEG (also the further pictures of an MPO), PNG, WebP, TIFF, GIF, AVIF and JPEG 2000 keep them. All
+else stays: camera, time, orientation, colour profile, captions, keywords. Bytes are overwritten in place, so that
+nothing that refers to a place in the file goes wrong; only PNG chunks may be dropped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from backend.pictures import FORMATS
+from exporters.images.iptc import EXIF, IIM, XMP, blank_iim, resources
+from exporters.images.xmp import blank_xmp, tells_place
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_GPS_IFD, _XMP_TAG = 0x8825, 0x02BC
+_GPS_IFD, _XMP_TAG, _IIM_TAG, _RESOURCES_TAG = 0x8825, 0x02BC, 0x83BB, 0x8649
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MOST_IFDS = 64
 _MOST_TEXT_BYTES = 16 * 2**20
@@ -29,17 +31,12 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _JPEG_EXIF = re.compile(rb"\xff\xe1..Exif\0\0", re.DOTALL)
 _JPEG_XMP = re.compile(rb"\xff\xe1..http://ns\.adobe\.com/(?:xap/1\.0/|xmp/extension/)\0", re.DOTALL)
+_JPEG_RESOURCES = re.compile(rb"\xff\xed..(?:Photoshop 3\.0\0|Adobe_Photoshop2\.5:)", re.DOTALL)
+_GIF_XMP = re.compile(rb"!\xff\x0bXMP DataXMP(.*?)\x01\xff\xfe\xfd", re.DOTALL)
+"""Between its name and the bytes that count down, by which a reader finds its end."""
 _TIFF_HEADER = re.compile(rb"II\*\0|MM\0\*")
 _XMP_PACKET = re.compile(rb"<(\w+):xmpmeta\b.*?</\1:xmpmeta>", re.DOTALL)
-_RAW_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
-_ATTRIBUTE = re.compile(rb"""\s[\w.-]+:GPS\w*\s*=\s*(?:"[^"]*"|'[^']*')""")
-_ELEMENT = re.compile(rb"<([\w.-]+:GPS\w*)\b[^>]*?(?:/>|>.*?</\1\s*>)", re.DOTALL)
-_LEFT = re.compile(rb":\0?G\0?P\0?S")
-"""What tells of GPS in XMP, also in 16-bit letters."""
-_MOST_XMP_BYTES, _MOST_PROPERTIES = 2**18, 200
-"""XMP with more is not cleaned but emptied: somebody made it to keep us busy."""
-_NOTHING = b"<x/>"
-"""XMP that says nothing."""
+_RAW_PROFILES = tuple(b"Raw profile type " + kind for kind in (b"exif", b"APP1", b"xmp", b"iptc", b"8bim"))
 _METADATA_ERRORS = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error)
 """What Pillow raises on metadata that are broken."""
 
@@ -55,18 +52,20 @@ def without_location(content: bytes) -> bytes:
     if content.startswith(_TIFF_STARTS):
         file = bytearray(content)
         return bytes(file) if _blank_gps(file, 0, len(file)) else content
+    if content.startswith(b"GIF8"):
+        return _gif(content)
     return _by_search(content)
 
 
 def tells_location(content: bytes) -> bool:
-    """Whether Pillow finds GPS data in an image file; not where it cannot read the file's metadata."""
+    """Whether Pillow finds GPS data or a place in XMP in an image file; not where it cannot read its metadata."""
     try:
         with _opened(content) as image:
             gps = image.getexif().get_ifd(_GPS_IFD)
             xmp = image.info.get("xmp")
     except _METADATA_ERRORS:
         return False
-    return bool(gps) or (isinstance(xmp, bytes) and _LEFT.search(xmp) is not None)
+    return bool(gps) or (isinstance(xmp, bytes) and tells_place(xmp))
 
 
 def _opened(content: bytes) -> Image.Image:
@@ -81,7 +80,45 @@ def _jpeg(content: bytes) -> bytes:
     for found in _JPEG_EXIF.finditer(content):
         changed |= _blank_gps(file, found.end(), found.start() + 2 + _uint(content, found.start() + 2, 2, ">"))
     for found in _JPEG_XMP.finditer(content):
-        changed |= _blank_xmp(file, found.end(), found.start() + 2 + _uint(content, found.start() + 2, 2, ">"))
+        changed |= blank_xmp(file, found.end(), found.start() + 2 + _uint(content, found.start() + 2, 2, ">"))
+    changed |= _blank_in_segments(file, content)
+    return bytes(file) if changed else content
+
+
+def _blank_in_segments(file: bytearray, content: bytes) -> bool:
+    """Image resources, which may go on from one segment of a JPEG to the next, as if they were in one piece."""
+    pieces = [
+        slice(found.end(), found.start() + 2 + _uint(content, found.start() + 2, 2, ">"))
+        for found in _JPEG_RESOURCES.finditer(content)
+    ]
+    joined = bytearray(b"".join(content[piece] for piece in pieces))
+    if not _blank_resources(joined, 0, len(joined)):
+        return False
+    at = 0
+    for piece in pieces:
+        size = len(file[piece])
+        file[piece.start : piece.start + size] = joined[at : at + size]
+        at += size
+    return True
+
+
+def _blank_resources(file: bytearray, start: int, end: int) -> bool:
+    """Take places out of Photoshop's image resources."""
+    changed = False
+    for number, begin, stop in resources(file, start, end):
+        if number == IIM:
+            changed |= blank_iim(file, begin, stop)
+        elif number == XMP:
+            changed |= blank_xmp(file, begin, stop)
+        elif number in EXIF:
+            changed |= _blank_gps(file, begin, stop)
+    return changed
+
+
+def _gif(content: bytes) -> bytes:
+    file, changed = bytearray(content), False
+    for found in _GIF_XMP.finditer(content):
+        changed |= blank_xmp(file, found.start(1), found.end(1))
     return bytes(file) if changed else content
 
 
@@ -94,20 +131,19 @@ def _webp(content: bytes) -> bytes:
             skip = 6 if file[start : start + 6] == b"Exif\0\0" else 0
             changed |= _blank_gps(file, start + skip, end)
         elif name == b"XMP ":
-            changed |= _blank_xmp(file, start, end)
+            changed |= blank_xmp(file, start, end)
         at = end + size % 2
     return bytes(file) if changed else content
 
 
 def _by_search(content: bytes) -> bytes:
     """For formats whose metadata lie in boxes: wherever something in the file reads as EXIF with a GPS part, or XMP."""
-    if not tells_location(content):
-        return content
     file, changed = bytearray(content), False
-    for found in _TIFF_HEADER.finditer(content):
-        changed |= _blank_gps(file, found.start(), len(file))
+    if tells_location(content):  # else what reads as EXIF may be pixels
+        for found in _TIFF_HEADER.finditer(content):
+            changed |= _blank_gps(file, found.start(), len(file))
     for found in _XMP_PACKET.finditer(content):
-        changed |= _blank_xmp(file, found.start(), found.end())
+        changed |= blank_xmp(file, found.start(), found.end())
     return bytes(file) if changed else content
 
 
@@ -150,7 +186,7 @@ def _clean_chunk(name: bytes, data: bytes) -> bytes | None:
         return None  # it cannot be read, so nobody can say that it tells no place
     if keyword in _RAW_PROFILES:
         return None if _profile_tells(text) else data
-    return None if _LEFT.search(text) else data
+    return None if tells_place(text) else data
 
 
 def _text_of(name: bytes, data: bytes) -> bytes | None:
@@ -176,20 +212,12 @@ def _profile_tells(text: bytes) -> bool:
     except ValueError:
         return True
     start = 6 if raw.startswith(b"Exif\0\0") else 0
-    return _blank_gps(bytearray(raw), start, len(raw)) or _LEFT.search(raw) is not None
-
-
-def _blank_xmp(file: bytearray, start: int, end: int) -> bool:
-    """Overwrite GPS properties with spaces; all of the XMP where that is not enough."""
-    end = min(end, len(file))
-    told = bytes(file[start:end])
-    if not _LEFT.search(told):
-        return False
-    if len(told) <= _MOST_XMP_BYTES and told.count(b"GPS") <= _MOST_PROPERTIES:
-        for pattern in (_ATTRIBUTE, _ELEMENT):
-            told = pattern.sub(lambda found: b" " * len(found[0]), told)
-    file[start:end] = _NOTHING.ljust(end - start) if _LEFT.search(told) else told
-    return True
+    return (
+        _blank_gps(raw, start, len(raw))
+        or _blank_resources(raw, 0, len(raw))
+        or (raw.startswith(b"\x1c") and blank_iim(raw, 0, len(raw)))
+        or tells_place(raw)
+    )
 
 
 def _blank_gps(file: bytearray, base: int, end: int) -> bool:
@@ -219,11 +247,36 @@ def _blank_in_ifd(file: bytearray, base: int, ifd: int, end: int, order: str) ->
             _drop_entry(file, ifd, entry, end, order)
             changed = True
             continue
-        if tag == _XMP_TAG and base == 0:  # in a TIFF file
-            start, size = _value_of(file, base, entry, order)
-            changed |= start + size <= end and _blank_xmp(file, start, start + size)
+        if base == 0:  # in a TIFF file
+            changed |= _blank_value(file, tag, *_value_of(file, base, entry, order), end)
         entry += 12
     return changed
+
+
+def _blank_value(file: bytearray, tag: int, start: int, size: int, end: int) -> bool:
+    if start + size > end:
+        return False
+    if tag == _XMP_TAG:
+        return blank_xmp(file, start, start + size)
+    if tag == _RESOURCES_TAG:
+        return _blank_resources(file, start, start + size)
+    if tag != _IIM_TAG:
+        return False
+    if file[start + 3 : start + 4] != b"\x1c" or file[start : start + 1] == b"\x1c":
+        return blank_iim(file, start, start + size)
+    whole = size - size % 4  # somebody wrote it as numbers of the other byte order
+    turned = _turned(file[start : start + whole])
+    changed = blank_iim(turned, 0, whole)
+    file[start : start + whole] = _turned(turned)
+    return changed
+
+
+def _turned(data: bytearray) -> bytearray:
+    """Every four bytes in the other order."""
+    turned = bytearray(len(data))
+    for place in range(4):
+        turned[place::4] = data[3 - place :: 4]
+    return turned
 
 
 def _behind_entries(file: bytearray, ifd: int, end: int, order: str) -> int:

@@ -126,8 +126,8 @@ class PictureReader:
         if self._options.keep_location:
             return f"{told} Metadata inside the files, such as where a photograph was taken, are still there."
         return (
-            f"{told} Where a photograph was taken (GPS in EXIF and XMP) was removed from {counts.without_place} of "
-            f"{counts.images} images; other metadata inside the files are still there."
+            f"{told} Where a photograph was taken (GPS and names of places, in EXIF, XMP and IPTC fields) was removed "
+            f"from {counts.without_place} of {counts.images} images; other metadata inside the files are still there."
         )
 
     def read_all(self, outcomes: Iterable[Outcome]) -> Generator[tuple[Outcome, Pictures], None, None]:

@@ -26,7 +26,7 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ from backend.authorship import (
 from backend.core.changes import changed_controls
 from backend.core.deciding import deciding_control, verdict_of
 from backend.core.label_config import LabelConfig, ObjectTag
+from backend.core.regions import details
 from backend.core.sample import data_value
 from backend.core.types import ControlValue, Value
 from exporters.records.final_text import CORRECTED_TEXT, settled, text_of
@@ -153,16 +154,23 @@ def _record(
         verdicts_agree=verdicts_agree,
         lead_time_s=annotation.lead_time_s if annotation else None,
         deciding=deciding_control(config),
-        saw_prediction=saw_prediction(task, annotation) if annotation else None,
-        audit=is_audited(task),
+        saw_prediction=_saw(task, annotation) if annotation else None,
+        audit=is_audited(task) or (None if task.unread else False),
         annotation_id=annotation.id if annotation else None,
         annotator=annotator,
-        details=_details(prediction) if prediction else {},
+        details={name: _detail(told) for name, told in details(prediction.result).items()} if prediction else {},
         original=text.original,
         rejected=text.rejected,
         tie=text.tie,
         provenance=provenance_of(task.data),
     )
+
+
+def _saw(task: AnnotatedTask, annotation: Annotation) -> bool | None:
+    """Whether the person could see a judge's answer; None where that hangs on answers of which nothing is known."""
+    is_unknown = annotation.parent_prediction in task.unread
+    known = replace(annotation, parent_prediction=None) if is_unknown else annotation
+    return saw_prediction(task, known) or (None if task.unread else False)
 
 
 def _says_something(task: AnnotatedTask, annotation: Annotation, config: LabelConfig) -> bool:
@@ -229,26 +237,22 @@ def _choose(verdicts: Sequence[str | None], several: Several) -> int:
     return max(index for index, verdict in enumerate(verdicts) if verdict == common[0][0])
 
 
-def _details(prediction: Prediction) -> dict[str, JudgeDetail]:
-    """What travels with the judge's values, by control; what is not in the form in which we write it is passed over."""
-    found: dict[str, JudgeDetail] = {}
-    for region in prediction.result:
-        meta = region.get("meta")
-        told = meta.get("judge") if isinstance(meta, Mapping) else None
-        if isinstance(told, Mapping):
-            found[str(region.get("from_name"))] = _detail(told)
-    return found
-
-
 def _detail(told: Mapping[str, Any]) -> JudgeDetail:
-    probs, flags = told.get("probs"), told.get("flags")
+    """What is not in the form in which we write it is passed over."""
+    probs, flags, features = told.get("probs"), told.get("flags"), told.get("features")
     named = probs.items() if isinstance(probs, Mapping) else ()
+    asked = [one for one in features if isinstance(one, Mapping)] if isinstance(features, list) else []
     return JudgeDetail(
         probs=tuple((str(value), float(prob)) for value, prob in named if _number(prob) is not None),
         expected=_number(told.get("expected")),
         label_mass=_number(told.get("label_mass")),
         flags=tuple(map(str, flags)) if isinstance(flags, list) else (),
         reliance=_number(told.get("reliance")),
+        features=tuple(
+            (str(one["text"]), prob)
+            for one in asked
+            if "text" in one and (prob := _number(one.get("prob"))) is not None
+        ),
     )
 
 

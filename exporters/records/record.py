@@ -42,6 +42,8 @@ class JudgeDetail:
     """With the decision only: what to know before trusting it; see `backend.core.types.Flag`."""
     reliance: float | None = None
     """With the decision only: how much the image matters to it, in [0, 1]; None when that was not measured."""
+    features: tuple[tuple[str, float], ...] = ()
+    """With the decision only: each requested feature and the probability that it is there; empty where none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,10 @@ class Record:
     deciding: str = VERDICT
     """The control whose value is the verdict; see `deciding_control`."""
     saw_prediction: bool | None = None
-    """Whether the person could see the judge's answer; None when no person decided."""
-    audit: bool = False
-    """Whether the task was drawn into the blind slice, or is looked at again after acceptance."""
+    """Whether the person could see the judge's answer; None when no person decided, or it cannot be told."""
+    audit: bool | None = False
+    """Whether the task was drawn into the blind slice, or is looked at again after acceptance; None when it cannot be
+    told, because of some of its predictions nothing but the number is known."""
     annotation_id: int | None = None
     """The annotation that is the row; None when no person decided."""
     annotator: str | None = None

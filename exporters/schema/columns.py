@@ -121,13 +121,14 @@ def _outcome() -> tuple[Column, ...]:
         Column(
             "saw_prediction",
             "flag",
-            "Whether the person could see the judge's answer; null when no person decided.",
+            "Whether the person could see the judge's answer; null when no person decided, or that is not known.",
             lambda record, _: record.saw_prediction,
         ),
         Column(
             "audit",
             "flag",
-            "Whether the task was drawn at random to be labelled without the judge's answer.",
+            "Whether the task was drawn at random to be labelled without the judge's answer; null when that is not "
+            "known.",
             lambda record, _: record.audit,
         ),
         Column(
@@ -183,6 +184,13 @@ def _of_the_judge() -> tuple[Column, ...]:
             "How much the image matters to the verdict, 0 to 1: total variation distance to that without it; null "
             "where it was not measured.",
             lambda record, _: _of_decision(record, lambda detail: detail.reliance),
+        ),
+        Column(
+            "judge_features",
+            "probs",
+            "The judge's probability, 0 to 1, of every requested feature to be in the image; null where none was "
+            "requested, or the judge was not asked.",
+            lambda record, _: _of_decision(record, _features),
         ),
         Column(
             "fingerprint",
@@ -256,6 +264,10 @@ def _of_the_task() -> tuple[Column, ...]:
 def _of_decision(record: Record, part: Callable[[JudgeDetail], Any]) -> Any:
     detail = record.details.get(record.deciding)
     return None if detail is None else part(detail)
+
+
+def _features(detail: JudgeDetail) -> list[dict[str, Any]] | None:
+    return [{"value": text, "prob": prob} for text, prob in detail.features] or None
 
 
 _MEANINGS = {

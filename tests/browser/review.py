@@ -33,7 +33,8 @@ Beside the list a task is given twice: from the list's row, which looks finished
 _READY = """() => {
   const annotation = window.Htx?.annotationStore?.selected;
   if (window.DM?.loadingData || Htx.isLoading || Htx.isSubmitting || annotation?.type !== 'annotation') return false;
-  const image = annotation.names.get('image'), caption = document.querySelector('.review-caption .lsf-richtext__line');
+  const image = [...annotation.names.values()].find(tag => tag.type === 'image');
+  const caption = document.querySelector('.review-caption .lsf-richtext__line');
   const canvas = document.querySelector('.review-picture .konvajs-content canvas');
   if (!image?.imageIsLoaded || image.naturalWidth <= 1 || !canvas || !caption) return false;
   const marked = annotation.regions.filter(region => region.type === 'richtextregion').length;

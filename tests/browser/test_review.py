@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from backend.core.label_config import parse_label_config
@@ -22,6 +24,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 """Looked for in this order, as by `make browser`, unless CHROMIUM names one."""
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 SIZE: ViewportSize = {"width": 1500, "height": 950}
+COLOURS = 128
+"""Of a screenshot in the documentation; they make it a third of the size, and nothing looks different."""
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 
 
@@ -52,13 +56,17 @@ def project(road: Road) -> int:
     return number
 
 
-def keep_screenshot(page: Page, name: str) -> None:
-    """Take a screenshot; it replaces the one in the documentation only when SCREENSHOTS=1."""
-    picture = page.screenshot()
+def keep_screenshot(page: Page, name: str, part: str = "body") -> None:
+    """Take a screenshot, of the page or of a part that a selector finds.
+
+    Only when SCREENSHOTS=1 it replaces the one in the documentation, in a palette of colours.
+    """
+    picture = page.screenshot() if part == "body" else page.locator(part).screenshot()
     assert len(picture) > 20_000
     if os.environ.get("SCREENSHOTS"):
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (SCREENSHOTS / name).write_bytes(picture)
+        few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(SCREENSHOTS / name, "PNG", optimize=True)
 
 
 def test_an_annotator_confirms_corrects_and_skips_and_the_export_tells_them_apart(

@@ -32,7 +32,7 @@ NEVER_S = 3_600
 """Pages that are looked at do not change meanwhile, however slow the machine."""
 BACKGROUNDS: dict[Scheme, str] = {"light": "rgb(246, 245, 242)", "dark": "rgb(21, 21, 23)"}
 
-_CONTRASTS = """() => {
+_CONTRASTS = """root => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const rgba = color => {
     canvas.clearRect(0, 0, 1, 1);
@@ -40,15 +40,13 @@ _CONTRASTS = """() => {
     canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
+  const over = (front, back) => back.map((value, index) => value + (front[index] - value) * front[3] / 255);
   const behind = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = rgba(getComputedStyle(at).backgroundColor);
-      if (color[3] === 255) return color;
-      if (color[3] !== 0) throw new Error('a background that shines through');
-    }
-    throw new Error('no background');
+    if (!element) throw new Error('no background');
+    const color = rgba(getComputedStyle(element).backgroundColor);
+    return color[3] === 255 ? color.slice(0, 3) : over(color, behind(element.parentElement));
   };
-  const light = color => color.slice(0, 3)
+  const light = color => color
     .map(value => value / 255)
     .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
     .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
@@ -56,15 +54,22 @@ _CONTRASTS = """() => {
     const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
     return (bright + 0.05) / (dark + 0.05);
   };
-  const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [], top = document.querySelector(root), texts = document.createTreeWalker(top, NodeFilter.SHOW_TEXT);
+  const add = (text, element, style) => {
+    const back = behind(element);
+    found.push([text, contrast(over(rgba(style.color), back), back)]);
+  };
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement, text = texts.currentNode.data.trim();
-    if (!text || !element.checkVisibility()) continue;
-    found.push([text, contrast(rgba(getComputedStyle(element).color), behind(element))]);
+    if (text && element.checkVisibility()) add(text, element, getComputedStyle(element));
+  }
+  for (const element of top.querySelectorAll('*')) {
+    const style = getComputedStyle(element, '::after'), text = style.content.match(/^"(.*\\w.*)"$/)?.[1];
+    if (text && element.checkVisibility()) add(text, element, style);
   }
   return found;
 }"""
-"""Every visible text and its contrast against the background that it stands on."""
+"""Every visible text below a place, also what a style adds, and its contrast against what it stands on."""
 
 
 FAULTY = """<!doctype html><html><head><title>Faulty</title><link rel="icon" href="data:,"></head>
@@ -150,9 +155,15 @@ def too_wide(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
+def contrasts(page: Page, root: str) -> list[tuple[str, float]]:
+    """Every visible text in the element that a selector finds, with its contrast, from 1 to 21."""
+    found: list[tuple[str, float]] = page.evaluate(_CONTRASTS, root)
+    return found
+
+
 def faint(page: Page) -> list[tuple[str, float]]:
     """Texts that stand out too little from what is behind them."""
-    found: list[tuple[str, float]] = page.evaluate(_CONTRASTS)
+    found = contrasts(page, "body")
     assert len(found) > 0
     return [(text, round(contrast, 2)) for text, contrast in found if contrast < LEAST_CONTRAST]
 

@@ -77,6 +77,8 @@ class Hub:
     """Larger files are uploaded in parts of this size."""
     most_listed: int = 1000
     """Entries on a page of a listing."""
+    most_committed: int = 100
+    """Files of a commit that can be looked at before its time is over."""
     room: int | None = None
     """So many uploads arrive whole; of the others the connection is cut in the middle. None cuts none."""
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -187,15 +189,16 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(404, f"this emulator does not know {'/'.join(parts)}")
         name, what = "/".join(parts[1:3]), parts[3] if len(parts) > 3 else ""
         to_pull = "create_pr" in query
-        repo = self._repo(name, write=what in ("preupload", "commit"), to_pull=to_pull)
         revision = parts[4] if len(parts) > 4 else "main"
+        is_pull = to_pull or revision.startswith("refs/pr/")
+        repo = self._repo(name, write=what in ("preupload", "commit"), to_pull=is_pull)
         files = repo.at(revision)
         if what in ("", "revision"):
             return self._info(name, repo, revision)
         if what == "preupload":
             return self._preupload(files, json.loads(body))
         if what == "commit":
-            return self._commit(name, repo, body, to_pull=to_pull)
+            return self._commit(name, repo, body, revision, to_pull=to_pull)
         if what == "tree":
             recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
             return self._tree(files, "/".join(parts[5:]), recursive=recursive)
@@ -310,26 +313,32 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "the parts are not those that arrived")
         return b"".join(parts)
 
-    def _commit(self, name: str, repo: HubRepo, body: bytes, *, to_pull: bool) -> Any:
+    def _commit(self, name: str, repo: HubRepo, body: bytes, revision: str, *, to_pull: bool) -> Any:
         header, *items = [json.loads(line) for line in body.splitlines()]
-        parent, summary = header["value"].get("parentCommit", repo.head), header["value"]["summary"]
+        head = repo.commit_of(revision)
+        parent, summary = header["value"].get("parentCommit", head), header["value"]["summary"]
+        pull = repo.pulls[int(revision.rpartition("/")[2]) - 1] if revision.startswith("refs/pr/") else None
         with self.hub.lock:
-            if parent != repo.head:
+            if parent != head:
                 raise Refusal(412, "A commit has happened since. Please refresh and try again.")
-            files = dict(repo.files)
+            if len(items) > self.hub.most_committed:
+                raise Refusal(504, "Gateway Time-out")
+            files = dict(pull.files if pull else repo.files)
             for item in items:
                 self._apply(files, item["key"], item["value"])
-            if not to_pull:
+            if pull:
+                pull.files = files
+            elif not to_pull:
                 repo.files = files
                 repo.commits.append(summary)
             else:
                 repo.pulls.append(HubPull(summary, parent, files))
         if self.hub.unanswered and self.hub.unanswered in f"{self.command} {self.path}":
             raise Unanswered
-        oid = repo.pulls[-1].head if to_pull else repo.head
+        oid = pull.head if pull else repo.pulls[-1].head if to_pull else repo.head
         address = f"{self.hub.address}/datasets/{name}"
-        pull = {"pullRequestUrl": f"{address}/discussions/{len(repo.pulls)}"} if to_pull else {}
-        return {"success": True, "commitOid": oid, "commitUrl": f"{address}/commit/{oid}", **pull}
+        opened = {"pullRequestUrl": f"{address}/discussions/{len(repo.pulls)}"} if to_pull else {}
+        return {"success": True, "commitOid": oid, "commitUrl": f"{address}/commit/{oid}", **opened}
 
     def _apply(self, files: dict[str, HubFile], key: str, value: Mapping[str, Any]) -> None:
         path = value["path"]

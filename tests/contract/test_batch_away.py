@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend import patience
 from backend.batch import judging
 from backend.batch.run import BatchOptions, BatchRun, Told, judge_dataset
 from backend.batch.shards import PartDone, part_done, shard_path
@@ -80,7 +81,7 @@ def test_an_image_that_stays_away_is_judged_by_the_next_run_and_nothing_else_is(
 def test_where_everything_is_away_the_run_ends_and_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "IN_A_ROW", 3)
+    monkeypatch.setattr(patience, "IN_A_ROW", 3)
     with serving() as server:
         source = data(server, tmp_path, 4)
         for number in range(4):

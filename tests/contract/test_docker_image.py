@@ -21,7 +21,6 @@ import pytest
 from backend.label_studio_server import HOST, free_port, stop_group, wait_until_healthy
 from tests.compose import DOCKER, ROOT, instructions
 
-NOT_AT_RUN_TIME = (".md",)
 FAILED = "the model has failed; see the backend's log"
 LOCK = {"VLM_JUDGE_BASIC_AUTH_USER": "label-studio", "VLM_JUDGE_BASIC_AUTH_PASSWORD": "a password of the test's"}
 BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -138,5 +137,5 @@ def test_all_that_is_needed_at_run_time_is_installed(tmp_path: Path) -> None:
     wheel = tmp_path / built.stdout.splitlines()[-1]
     packaged = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     there = {path.relative_to(folder) for name in ("backend", "exporters") for path in (folder / name).rglob("*")}
-    needed = {str(path) for path in there if (folder / path).is_file() and path.suffix not in NOT_AT_RUN_TIME}
+    needed = {str(path) for path in there if (folder / path).is_file()}
     assert packaged == needed

@@ -18,6 +18,7 @@ def test_a_model_the_hub_did_not_have_is_loaded_when_asked_again(
 ) -> None:
     """The client reads its address and its cache's folder at its import, so both are put in place here."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.address)
     template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

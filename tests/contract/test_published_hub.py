@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from backend.errors import BatchError
+from backend.published.opening import Wanted, published_form
 from tests.contract import hub_emulator
 from tests.datasets_made import image, png, write_parquet
 
@@ -80,3 +84,36 @@ def test_image_files_of_the_hub_are_streamed(hub: Any, tmp_path: Path) -> None:
 def test_a_dataset_that_is_not_there_is_said_so(hub: Any, tmp_path: Path) -> None:
     done = read(hub, tmp_path / "home", location="me/nothing")
     assert "BatchError: cannot open the dataset me/nothing: " in done.stderr
+
+
+FORM = """
+import sys
+from pydantic import SecretStr
+from backend.published.opening import Wanted, published_form
+
+print(published_form(Wanted(sys.argv[1], token=SecretStr("hf_write"))))
+"""
+
+
+def test_the_label_config_that_a_dataset_holds_is_read(hub: Any, tmp_path: Path) -> None:
+    hub.repos["me/ours"] = hub_emulator.HubRepo(
+        True, {"label_config.xml": hub_emulator.HubFile("<View/>é".encode(), False)}
+    )
+    hub.repos["me/older"] = hub_emulator.HubRepo(True, {"README.md": hub_emulator.HubFile(b"# Older", False)})
+    said = []
+    for name in ("me/ours", "me/older"):
+        environment = hub_emulator.environment(hub.address, hub.token, tmp_path / "home")
+        command = [sys.executable, "-c", FORM, name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert said == ["<View/>é\n", "None\n"]
+    offline = {**hub_emulator.environment(hub.address, hub.token, tmp_path / "other"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", FORM, "me/ours"]
+    done = subprocess.run(command, env=offline, capture_output=True, text=True, timeout=120, check=False)
+    assert "BatchError: cannot read label_config.xml of me/ours: " in done.stderr
+    (tmp_path / "folder").mkdir()
+    assert published_form(Wanted(str(tmp_path / "folder"))) is None
+    (tmp_path / "folder" / "label_config.xml").write_bytes(b"\xff")
+    with pytest.raises(BatchError, match=r"cannot read label_config.xml of .* give the label config by --config"):
+        published_form(Wanted(str(tmp_path / "folder")))

@@ -309,6 +309,47 @@ def test_a_push_that_was_cut_goes_on_where_it_was(hub: Any, tmp_path: Path) -> N
     assert hub.repos["me/dots"].commits == ["initial commit", "Export from Label Studio"]
 
 
+def many(out: Path, mark: str, count: int = 120) -> Path:
+    """An export of more files than a commit should hold."""
+    names = (f"default/train-{number:05d}-of-{count:05d}-{mark}" for number in range(count))
+    return make_export(out, {name: [f"{mark} {name}"] for name in names}, mark)
+
+
+@pytest.mark.parametrize("create_pr", [False, True])
+def test_more_files_than_the_hub_can_look_at_are_several_commits(hub: Any, tmp_path: Path, create_pr: bool) -> None:
+    hub.repos["me/dots"] = hub_emulator.HubRepo(True, {})
+    first, second = many(tmp_path / "first", "aa"), many(tmp_path / "second", "bb", 105)
+    done = push(hub, first, create_pr=create_pr)
+    repo = hub.repos["me/dots"]
+    where = done.plan.lines()[0].partition(" would get ")[2]
+    assert where == ("a pull request:" if create_pr else "3 commits:")
+    if create_pr:
+        assert (done.pull_request, len(repo.pulls), repo.files) == (f"{done.address}/discussions/1", 1, {})
+        repo.merge(1)
+    else:
+        assert repo.commits[1:] == ["Export from Label Studio"] * 3
+    assert files_of(repo.files) == visible_files(first)
+    put_by_hand(hub, "notes.md", b"by hand")
+    assert push(hub, first).plan.changes == ()
+    push(hub, second)
+    assert files_of(repo.files) == {**visible_files(second), "notes.md": b"by hand"}
+    assert push(hub, second).plan.changes == ()
+
+
+def test_a_push_that_was_cut_between_its_commits_leaves_nothing_behind(hub: Any, tmp_path: Path) -> None:
+    push(hub, many(tmp_path / "first", "aa"))
+    before = card_there(hub)
+    hub.room = 110
+    with pytest.raises(ExportError, match="push again: what the Hub has received whole is not sent again"):
+        push(hub, many(tmp_path / "second", "bb"))
+    repo, hub.room = hub.repos["me/dots"], None
+    added = [path for path in repo.files if "-bb" in path]
+    assert (len(added), card_there(hub)) == (99, before), "whoever loads it has what was there before"
+    third = make_export(tmp_path / "third", {"default/train-00000-of-00001-cc": ["c"]}, "cc")
+    push(hub, third)
+    assert files_of(repo.files) == visible_files(third)
+
+
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: Any, folder: Path) -> None:
     hub.unanswered = "commit"
     with pytest.raises(ExportError, match=r"^the Hub cannot be reached"):

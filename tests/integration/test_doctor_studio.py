@@ -93,7 +93,7 @@ def test_all_is_well_by_the_command(road: Road) -> None:
     [connection] = road.studio.connections(project)
     assert road.studio.use_model_version(project, connection.model_version)
     done = road.run("doctor", "--project", str(project), "--backend", road.backend_url, "--json")
-    findings = [Finding(**item) for item in json.loads(done.stdout)]
+    findings = [Finding(**item) for item in json.loads(done.stdout)["findings"]]
     assert [(finding.check, finding.state) for finding in findings] == [
         ("settings", "ok"),
         ("store", "ok"),

@@ -1,17 +1,26 @@
-"""A dataset that was exported comes back into a real Label Studio, and exported again it says the same, row for row."""
+"""A dataset that was exported comes back into a real Label Studio, and exported again it says the same, row for row.
+
+And a project that was downloaded from it as a file gives the dataset that the project itself does.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow.parquet
 import pytest
+from pydantic import SecretStr
 
 from backend.authorship import ACCEPTED
 from backend.published.opening import Wanted, open_published
+from backend.settings import Settings
+from backend.store import Store
 from backend.trust.accepting import SERVICE_ACCOUNT
+from exporters.export import export_download
+from exporters.records.record import Policy
 from tests.datasets_made import image, png, write_parquet
 from tests.road import TASKS, Road
 
@@ -51,7 +60,7 @@ def alone(road: Road, task: dict[str, Any], verdict: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reviewed(road: Road) -> int:
     """The sample, judged with a blind slice, with every kind of answer that people and the judge can give."""
     project = road.create("Round trip", "--audit", AUDIT_SHARE)
     before, *rest = road.tasks(project)
@@ -71,8 +80,14 @@ def exported(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Path:
     marked = [{**region, "meta": {**region.get("meta", {}), ACCEPTED: "c1"}} for region in taken["result"]]
     road.studio.annotate(shown[5]["id"], {"result": marked, "parent_prediction": taken["id"]})
     alone(road, blind[0], "accept")
+    return project
+
+
+@pytest.fixture(scope="module")
+def exported(road: Road, reviewed: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That project as a dataset."""
     out = tmp_path_factory.mktemp("round-trip") / "dataset"
-    road.run("export", "--project", str(project), "--out", str(out))
+    road.run("export", "--project", str(reviewed), "--out", str(out))
     return out
 
 
@@ -174,3 +189,133 @@ def test_what_cannot_be_brought_in_is_said_so(road: Road, exported: Path, tmp_pa
     done = road.run(*create, str(exported), "--audit", "0.5", status=2)
     assert "publishes it; leave --audit out" in done.stderr
     assert road.studio.find_project("Nothing") is None
+
+
+def people_go_on(road: Road, project: int) -> None:
+    """Skips, a second person who says otherwise, and a draft, which no road may take for an answer."""
+    tasks = [task for task in road.tasks(project) if task["predictions"] and task["predictions"][0]["result"]]
+    skipped, other, drafted = [task for task in tasks if not task["annotations"]][:3]
+    road.studio.annotate(skipped["id"], {"result": [], "was_cancelled": True, "lead_time": 1.0})
+    second = road.studio.service_account("second@example.org", "Second")
+    said = {"from_name": "verdict", "to_name": "caption", "type": "choices", "value": {"choices": ["reject"]}}
+    for number, by in enumerate(({}, {"completed_by": second})):
+        result = [said | {"value": {"choices": [("accept", "reject")[number]]}}]
+        road.studio.annotate(other["id"], {"result": result, "lead_time": 2.0, **by})
+    httpx.post(
+        f"{road.label_studio.url}/api/tasks/{drafted['id']}/drafts",
+        headers={"Authorization": f"Token {road.label_studio.token}"},
+        json={"result": [said], "lead_time": 1.0, "draft_id": 0},
+    ).raise_for_status()
+
+
+def downloaded(road: Road, project: int, path: Path) -> Path:
+    """What Export > JSON gives, of all tasks."""
+    answer = httpx.get(
+        f"{road.label_studio.url}/api/projects/{project}/export",
+        params={"exportType": "JSON", "download_all_tasks": "true"},
+        headers={"Authorization": f"Token {road.label_studio.token}"},
+        timeout=60,
+    )
+    path.write_bytes(answer.raise_for_status().content)
+    return path
+
+
+def snapshot(road: Road, project: int, path: Path) -> Path:
+    """A snapshot with people as objects, with their addresses, and whole predictions."""
+    base, headers = f"{road.label_studio.url}/api/projects/{project}/exports/", {}
+    headers["Authorization"] = f"Token {road.label_studio.token}"
+    wanted = {"predictions": {"only_id": False}, "annotations__completed_by": {"only_id": False}}
+    every = {"usual": True, "ground_truth": True, "skipped": True}
+    asked = {"serialization_options": wanted, "annotation_filter_options": every}
+    made = httpx.post(base, headers=headers, json=asked, timeout=60).raise_for_status().json()["id"]
+    answer = httpx.get(f"{base}{made}/download", params={"exportType": "JSON"}, headers=headers, timeout=60)
+    path.write_bytes(answer.raise_for_status().content)
+    httpx.delete(f"{base}{made}", headers=headers).raise_for_status()
+    return path
+
+
+def test_a_downloaded_project_gives_the_same_rows(road: Road, reviewed: int, exported: Path, tmp_path: Path) -> None:
+    people_go_on(road, reviewed)
+    several = ("--several", "all")
+    printed = road.run("export", "--project", str(reviewed), *several, "--out", str(tmp_path / "api")).stdout
+    file = downloaded(road, reviewed, tmp_path / "project.json")
+    again = road.run("export", "--from-file", str(file), *several, "--out", str(tmp_path / "file")).stdout
+    first = rows(tmp_path / "api")
+    assert printed.splitlines()[0] == f"{TASKS} tasks = {TASKS} rows of {TASKS - 1} tasks + 1 left out (skipped)"
+    assert again.replace("/file", "/api") == printed
+    assert rows(tmp_path / "file") == first
+    assert len({row["annotator"] for row in first if row["annotator"]}) == 2
+    assert "example.org" not in json.dumps(first, default=str)
+
+    whole = snapshot(road, reviewed, tmp_path / "snapshot.json")
+    assert b"second@example.org" in whole.read_bytes()
+    offline = Settings(annotator_key=SecretStr(road.label_studio.token), store=str(road.home / "commands.sqlite"))
+    summary = export_download(
+        offline,
+        whole,
+        tmp_path / "offline",
+        label_config=road.studio.project(reviewed).label_config,
+        policy=Policy("all"),
+        allow_missing=True,  # the pictures are in Label Studio
+        withheld=lambda: Store(offline.store).withheld,
+    )
+    assert summary.notes == ()
+    pictures = ("image", "image_sha256")
+    assert rows(tmp_path / "offline") == [{**row, **dict.fromkeys(pictures)} for row in first]
+
+
+def test_the_file_of_another_label_studio_is_refused(road: Road, reviewed: int, tmp_path: Path) -> None:
+    file = downloaded(road, reviewed, tmp_path / "project.json")
+    tasks = json.loads(file.read_text())
+    file.write_text(json.dumps([{**task, "created_at": "2025-01-01T00:00:00.000000Z"} for task in tasks]))
+    done = road.run("export", "--from-file", str(file), "--out", str(tmp_path / "out"), status=1)
+    assert "`created_at` is 2025-01-01T00:00:00.000000Z, and " in done.stderr
+    assert "of this Label Studio, which is another one; set LABEL_STUDIO_URL to the one" in done.stderr
+
+
+NESTED = """<View auditShare="0.1" auditKey="0123456789abcdef">
+  <Image name="image" value="$photo.url"/><Text name="caption" value="$said.text"/>
+  <Choices name="verdict" toName="caption" choice="single-radio">
+    <Choice value="accept"/><Choice value="fix"/><Choice value="reject"/>
+  </Choices>
+  <Choices name="faults" toName="image" choice="multiple"><Choice value="blur"/><Choice value="noise"/></Choices>
+</View>"""
+
+
+def test_a_dataset_comes_back_under_the_form_that_it_holds_whose_keys_are_nested(road: Road, tmp_path: Path) -> None:
+    studio, pictures = road.studio, sorted(road.sample.images.iterdir())[:2]
+    project = studio.create_project("Nested", NESTED)
+    studio.serve_local_files(project.id, str(road.sample.images), "sample")
+    data = [
+        {"photo": {"url": f"/data/local-files/?d=road/images/{one.name}"}, "said": {"text": f"Dog {n}.", "by": "me"}}
+        for n, one in enumerate(pictures)
+    ]
+    first, second = studio.import_tasks(project.id, [{"data": one} for one in data])
+    verdict = {"from_name": "verdict", "to_name": "caption", "type": "choices", "value": {"choices": ["fix"]}}
+    faults = {"from_name": "faults", "to_name": "image", "type": "choices", "value": {"choices": ["blur", "noise"]}}
+    found = {"flags": ["instructions"], "features": [{"text": "a dog", "prob": 0.25}]}
+    undecided = {**faults, "meta": {"judge_silent": {"verdict": found}}}
+    made = [{"task": first, "result": [verdict], "score": 0.75}, {"task": second, "result": [undecided], "score": 0.0}]
+    studio.import_predictions(project.id, [{**one, "model_version": "judge-1"} for one in made])
+    annotate(road, road.tasks(project.id)[0], {"verdict": {"choices": ["accept"]}})
+    out, again = tmp_path / "dataset", tmp_path / "again"
+    road.run("export", "--project", str(project.id), "--out", str(out))
+    assert (out / "label_config.xml").read_text() == NESTED.replace(' auditShare="0.1" auditKey="0123456789abcdef"', "")
+
+    exported = rows(out)
+    assert [(row["said.text"], row["judge_verdict"], row["human_verdict"]) for row in exported] == [
+        ("Dog 0.", "fix", "accept"),
+        ("Dog 1.", None, None),
+    ]
+    assert [(row["judge_flags"], row["judge_features"]) for row in exported] == [
+        (None, None),
+        (["instructions"], [{"value": "a dog", "prob": 0.25}]),
+    ]
+    made_anew = road.run("project", "create", "--title", "Nested again", "--from-dataset", str(out)).stdout
+    number = int(made_anew.splitlines()[-1].split()[1].rstrip(":"))
+    assert studio.project(number).label_config == (out / "label_config.xml").read_text()
+    [one, _] = road.tasks(number)
+    assert one["data"]["said"] == {"text": "Dog 0."}
+    assert one["data"]["photo"]["url"].startswith("data:image/")
+    road.run("export", "--project", str(number), "--out", str(again))
+    assert values(rows(again)) == values(exported)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from backend.interfaces import LABEL_CONFIG
+from backend.core.regions import details
+from backend.interfaces import sample_tasks
 from backend.label_studio_server import LabelStudioProcess
 from backend.studio import Studio
 
@@ -49,21 +50,23 @@ class Kinds:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def judged(self, interface: str, *data: dict[str, Any]) -> list[dict[str, Any]]:
-        """The tasks of a new project with this interface, each judged once by the scripted engine."""
-        tasks = self.home / f"{interface}.json"
+    def judged(self, kind: str, *data: dict[str, Any]) -> list[dict[str, Any]]:
+        """The tasks of a new project of this kind, each judged once by the scripted engine."""
+        tasks = self.home / f"{kind}.json"
         tasks.write_text(json.dumps([{"data": item} for item in data]), encoding="utf-8")
         printed = self.run(
-            *("project", "create", "--title", interface, "--tasks", str(tasks), "--engine", "scripted"),
-            *("--config", str(LABEL_CONFIG.parent / f"{interface}.xml"), "--local-files", str(self.pictures)),
+            *("project", "create", "--title", kind, "--kind", kind, "--tasks", str(tasks), "--engine", "scripted"),
+            *("--local-files", str(self.pictures)),
         )
-        project = printed.split()[1].rstrip(":")
+        return self.judged_in(printed.split()[1].rstrip(":"), len(data))
+
+    def judged_in(self, project: str, count: int) -> list[dict[str, Any]]:
+        """The tasks of a project, so many, each judged once by the scripted engine."""
         printed = self.run("judge", "--project", project, "--engine", "scripted")
-        count = len(data)
         assert printed.startswith(
             f"{count} tasks = {count} judged and stored + 0 judged before + 0 failed (judge scripted-"
         )
-        return [dict(task) for page in self.studio.annotated_tasks(int(project)) for task in page]
+        return [{**task, "project": project} for page in self.studio.annotated_tasks(int(project)) for task in page]
 
     def exported(self, task: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
         """What exporting the task's project prints first, and the rows as they load back."""
@@ -134,7 +137,7 @@ def row(task: Mapping[str, Any], human: Mapping[str, Any] | None, controls: tupl
     judge = said(task)
     changed = human and sorted(name for name in controls if human.get(name) != judge.get(name))
     marked: dict[str, Any] = {"unsupported": []} if "unsupported" in controls else {}
-    told = {region["from_name"]: region["meta"]["judge"] for region in prediction["result"] if "meta" in region}
+    told = details(prediction["result"])
     deciding = next(name for name in ("verdict", "preference") if name in controls)
     with_probs = [deciding, *(name for name in controls if name in RATINGS)]
     of_decision = told.get(deciding)
@@ -142,6 +145,7 @@ def row(task: Mapping[str, Any], human: Mapping[str, Any] | None, controls: tupl
         **{f"judge_{name}_probs": probs(told.get(name)) for name in with_probs},
         "judge_flags": None if of_decision is None else of_decision.get("flags", []),
         "judge_reliance": of_decision and of_decision.get("reliance"),
+        "judge_features": None,
         **dict.fromkeys(("generator", "source", "licence")),
         "saw_prediction": None if human is None else True,
         "audit": False,
@@ -161,7 +165,7 @@ def row(task: Mapping[str, Any], human: Mapping[str, Any] | None, controls: tupl
 def test_a_pair_project_from_create_to_load_back(kinds: Kinds) -> None:
     texts = {"question": "What colour is it?", "text_a": "It is red.", "text_b": "It is green."}
     colours = ("red", "green", "blue")
-    tasks = kinds.judged("preference_pair", *({"image": f"{SERVED}{colour}.png", **texts} for colour in colours))
+    tasks = kinds.judged("preference-pair", *({"image": f"{SERVED}{colour}.png", **texts} for colour in colours))
     judge = [said(task) for task in tasks]
     assert [sorted(values) for values in judge] == [["preference", "rationale"]] * 3
     submit(kinds, tasks[0])
@@ -225,3 +229,16 @@ def test_a_document_project_from_create_to_load_back(kinds: Kinds) -> None:
         }
         for names, task, values, (text, source) in zip(pages, tasks, human, final, strict=True)
     ]
+
+
+def test_a_project_of_sample_tasks_needs_no_files(kinds: Kinds) -> None:
+    printed = kinds.run(
+        *("project", "create", "--title", "Sample charts", "--kind", "chart", "--sample", "--engine", "scripted")
+    )
+    assert printed.endswith("/data (3 tasks)\n")
+    tasks = kinds.judged_in(printed.split()[1].rstrip(":"), 3)
+    assert [task["data"] for task in tasks] == [task["data"] for task in sample_tasks("chart")]
+    printed, rows = kinds.exported(tasks[0])
+    assert printed == "3 tasks = 3 rows"
+    assert [item["chart"].size for item in rows] == [(560, 400)] * 3
+    assert [item["caption"] for item in rows] == [task["data"]["caption"] for task in tasks]

@@ -142,8 +142,11 @@ def test_an_output_in_which_nothing_was_judged_is_no_dataset(tmp_path: Path) -> 
         (["judge", "--project", "1", "--column", "a=b", "--ray"], "--column, --ray: only with --source"),
         (["judge", "--source", "x", "--out", "y", "--actors", "2"], "--actors: only with --ray"),
         (["judge", "--source", "x", "--out", "y", "--column", "caption"], "write it as KEY=COLUMN, like caption=text"),
-        (["export", "--out", "y"], "say what to export: --project NUMBER, or --from-batch DIR"),
-        (["project", "create", "--title", "T", "--from-batch", ".", "--tasks", "pyproject.toml"], "brings its own"),
+        (["export", "--out", "y"], "say what to export: --project NUMBER, --from-file FILE, or --from-batch DIR"),
+        (
+            ["project", "create", "--title", "T", "--from-batch", ".", "--tasks", "pyproject.toml"],
+            "--tasks and --from-batch bring the same thing; leave all but one out",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words: list[str], said: str) -> None:

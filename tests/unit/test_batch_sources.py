@@ -11,7 +11,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from backend.batch.parts import Source
+from backend.batch.parquet import ParquetReader, parquet_source
+from backend.batch.parts import Part, Source
 from backend.batch.sources import SourceOptions, open_source
 from backend.errors import BatchError
 from tests.datasets_made import image, png, rows, write_parquet
@@ -83,6 +84,17 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_a_hub_that_is_away_ends_the_reading_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    place = f"hf://datasets/me/photos@{'0' * 40}/"
+    path = f"{place}a.parquet"
+    with pytest.raises(BatchError, match=rf"cannot read {path}: .*refused"):
+        parquet_source("me/photos", (path,), place, place)
+    reader = ParquetReader(pyarrow.schema([]), place)
+    with pytest.raises(BatchError, match=rf"cannot read {path}: .*refused; give the command again, and it goes on"):
+        list(reader.chunks(Part(0, (path,), 0, 1)))
+
+
 def test_images_of_a_folder_have_their_texts_from_beside_them(tmp_path: Path) -> None:
     for number, name in enumerate(("b.png", "deep/a.PNG", "plain.png")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -130,6 +142,21 @@ def test_images_of_a_folder_have_their_texts_from_its_table(tmp_path: Path, name
         ("a.png", {"image": {"bytes": png(0), "path": "a.png"}, "caption": empty, "requested": empty}),
         ("b.png", {"image": {"bytes": png(1), "path": "b.png"}, "caption": "A cat.", "requested": "cat"}),
     ]
+
+
+def test_a_column_that_the_first_line_of_the_table_lacks_is_read(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(1))
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}\n{"file_name": "b.png", "caption": "A dog."}\n')
+    found = [(name, row["caption"]) for name, row in read(opened(tmp_path), 10)]
+    assert found == [("a.png", None), ("b.png", "A dog.")]
+
+
+def test_a_line_of_the_table_with_more_fields_than_columns_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,A dog, brown.\n")
+    with pytest.raises(BatchError, match=r"metadata.csv, row 1 has more fields than columns; put .* quotes"):
+        opened(tmp_path)
 
 
 def test_a_table_that_names_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:

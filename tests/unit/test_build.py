@@ -146,6 +146,7 @@ JUDGE_COLUMNS = {
     "judge_confidence": 0.75,
     "judge_flags": ["own-family"],
     "judge_reliance": 0.5,
+    "judge_features": None,
     "fingerprint": "judge-1",
 }
 NO_HUMAN = dict.fromkeys(("consistency", "verdict", "flaws", "unsupported", "contradiction", "corrected_text"))
@@ -312,7 +313,7 @@ def test_the_column_types() -> None:
         *("human_verdict", "judge_verdict", "judge_verdict_probs", "human_flaws", "judge_flaws"),
         *("human_unsupported", "judge_unsupported", "human_contradiction", "judge_contradiction"),
         *("human_corrected_text", "judge_corrected_text"),
-        *("judge_confidence", "judge_flags", "judge_reliance", "fingerprint"),
+        *("judge_confidence", "judge_flags", "judge_reliance", "judge_features", "fingerprint"),
         *("annotator", "annotators", "annotation_id", "annotation_count", "verdicts_agree", "lead_time_s"),
         *("generator", "source", "licence", "task_id"),
     ]

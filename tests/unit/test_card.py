@@ -337,6 +337,8 @@ def test_a_single_config_has_its_dataset_info_in_a_list() -> None:
             "Not the same for all rows, see the column `licence`: `cc0-1.0` (4 rows), `MIT` (3 rows).",
         ),
         ({"licences": {"Our Own": 7}}, None, {"license": "other", "license_name": "our-own"}, "`Our Own`, as every"),
+        ({"licences": {"Llama3.3": 7}}, None, {"license": "llama3.3"}, "`Llama3.3`, as every row says."),
+        ({"licences": {"#": 7}}, None, {"license": "other", "license_name": "#"}, "`#`, as every row says."),
         ({"licences": {"MIT": 3}}, "cc-by-4.0", {"license": "cc-by-4.0"}, "`cc-by-4.0`."),
         (
             {"licences": {"https://creativecommons.org/licenses/by/4.0/": 7}},

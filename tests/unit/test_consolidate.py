@@ -545,6 +545,15 @@ def test_what_travels_with_the_judges_values_is_read_and_what_is_missing_is_none
     }
 
 
+def test_what_is_known_of_a_decision_that_was_not_made_is_read_from_where_it_travels() -> None:
+    features = [{"text": "green", "prob": 0.25}, {"text": "square"}, "nonsense"]
+    made = with_meta((FIX[2], FIX[5]), {"verdict": {"flags": ["instructions"], "features": features}})
+    assert [set(region.get("meta", {})) for region in made.result] == [{"judge_silent"}, set()]
+    row = record(consolidate(task((), made), CONFIG, POLICY))
+    assert row.details == {"verdict": JudgeDetail(flags=("instructions",), features=(("green", 0.25),))}
+    assert row.judge == {"consistency": 2, "rationale": "consistency 2 of 5"}
+
+
 def test_the_details_are_those_of_the_answer_that_the_person_started_from() -> None:
     older = with_meta(FIX, {"consistency": {"expected": 2.0}})
     newer = replace(with_meta(FIX, {"consistency": {"expected": 4.0}}), id=2, created_at=moment(2))

@@ -1,4 +1,4 @@
-"""README, docs, Makefile and commands agree; `UPDATE_DOCS=1 make test` writes the generated page anew."""
+"""README, docs, Makefile and commands agree; `UPDATE_DOCS=1 make test` writes the pages of the reference anew."""
 
 from __future__ import annotations
 
@@ -8,37 +8,25 @@ import re
 import shlex
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from markdown_it import MarkdownIt
 
 from backend.cli import main
 from backend.projects import read_tasks
+from backend.settings import Settings, variable_of
+from tests.docs_made.markdown import said
+from tests.docs_made.pages import PAGES
+from tests.docs_made.schema_words import Schema, value_words
+from tests.docs_made.settings import GROUPS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CLI_PAGE = ROOT / "docs" / "cli.md"
-
-
-def commands() -> list[tuple[str, ...]]:
-    """Every command of the tool, groups first."""
-    found: list[tuple[str, ...]] = [()]
-    for name, command in main.commands.items():
-        found.append((name,))
-        if isinstance(command, click.Group):
-            found += [(name, inner) for inner in command.commands]
-    return found
-
-
-def help_page() -> str:
-    parts = ["# The command line\n\nGenerated from `vlm-judge --help`; a test compares it.\n"]
-    for command in commands():
-        done = CliRunner().invoke(main, [*command, "--help"], prog_name="vlm-judge", terminal_width=100)
-        assert done.exit_code == 0, done.output
-        parts.append(f"## {' '.join(('vlm-judge', *command))}\n\n```\n{done.output.strip()}\n```\n")
-    return "\n".join(parts)
+REFERENCE = ROOT / "docs" / "reference"
 
 
 def shell_lines(text: str) -> list[str]:
@@ -47,10 +35,59 @@ def shell_lines(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def test_the_help_page_is_what_the_commands_say() -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_the_reference_is_what_the_code_says(name: str) -> None:
     if os.environ.get("UPDATE_DOCS"):
-        CLI_PAGE.write_text(help_page(), encoding="utf-8")
-    assert CLI_PAGE.read_text(encoding="utf-8") == help_page(), "run UPDATE_DOCS=1 make test"
+        (REFERENCE / name).write_text(PAGES[name](), encoding="utf-8")
+    assert (REFERENCE / name).read_text(encoding="utf-8") == PAGES[name](), "run UPDATE_DOCS=1 make test"
+
+
+def test_every_page_of_the_reference_is_made() -> None:
+    assert {path.name for path in REFERENCE.iterdir()} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", ["cli.md", "settings.md", "rubric.md", "dataset-columns.md", "layers.md"])
+def test_nothing_in_the_reference_is_without_a_meaning(name: str) -> None:
+    lines = PAGES[name]().splitlines()
+    assert [line for line in lines if line.startswith("|") and line.endswith("|  |")] == []
+    assert [
+        above for above, below in pairwise(line for line in lines if line) if above[:4] == below[:4] == "### "
+    ] == []
+
+
+def test_every_setting_has_its_section_below_a_heading_of_its_group() -> None:
+    lines = PAGES["settings.md"]().splitlines()
+    sections = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
+    assert sections == [variable_of(name) for name in Settings.model_fields]
+    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == list(GROUPS.values())
+
+
+def test_a_sentence_keeps_its_signs_and_shows_options_and_settings_as_code() -> None:
+    told = "At most *one* of [a|b], with --engine local or --json; VLM_JUDGE_PORT, `--x_y` and <this> {too}."
+    shown = MarkdownIt("commonmark").renderInline(said(told))
+    assert shown == (
+        "At most *one* of [a|b], with <code>--engine local</code> or <code>--json</code>; <code>VLM_JUDGE_PORT</code>, "
+        "<code>--x_y</code> and &lt;this&gt; {too}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 256}, "whole number from 1 to 256"),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 95}, "number above 0, at most 95"),
+        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "`true` or `false`"),
+        ({"type": "string", "enum": ["a", "b", "c"]}, "`a`, `b` or `c`"),
+        (
+            {"type": "array", "items": {"$ref": "#/$defs/Level"}, "minItems": 2, "maxItems": 10},
+            "list of 2 to 10 `Level`",
+        ),
+        ({"type": "array", "items": {"type": "string"}}, "list of texts"),
+        ({"type": "string", "format": "password"}, "secret text, which never shows in logs and answers"),
+    ],
+)
+def test_a_schema_is_told_in_words(schema: Schema, words: str) -> None:
+    assert value_words(schema) == words
 
 
 def test_every_make_target_in_the_readme_exists() -> None:

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from backend.cli import main
-from backend.core.agreement import NotComputable, average_orders
 from backend.core.label_config import parse_label_config
+from backend.core.measures import NotComputable, average_orders
 from backend.core.regions import encode
 from backend.core.types import Answer, ControlValue, Question, Scored, TextField, Unscored
 from backend.engines.base import JudgeRequest

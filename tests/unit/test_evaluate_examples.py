@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from backend.cli import main
-from backend.core.agreement import AUROC, BRIER, Estimate, NotComputable, estimate_difference
 from backend.core.examples import Example, Examples, render_file
+from backend.core.measures import AUROC, BRIER, Estimate, NotComputable, estimate_difference
 from backend.core.types import Answer, Question, Scored, TextField
 from backend.engines.base import JudgeRequest
 from backend.engines.demo.sample import sample_items

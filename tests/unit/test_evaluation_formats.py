@@ -190,6 +190,8 @@ def test_vl_rewardbench() -> None:
     assert second.preferred == 0.0
     with pytest.raises(RowError, match="human_ranking"):
         read({**row, "human_ranking": [1]})
+    with pytest.raises(RowError, match="human_ranking"):
+        read({**row, "human_ranking": ["first", None]})
 
 
 def test_multimodal_rewardbench_2_from_the_hub() -> None:
@@ -256,6 +258,8 @@ def test_polaris() -> None:
     )
     with pytest.raises(RowError, match="human_score"):
         read({**row, "human_score": 4.0})
+    with pytest.raises(RowError, match="human_score"):
+        read({**row, "human_score": "good"})
 
 
 def test_labels_are_read_or_refused() -> None:
@@ -285,7 +289,7 @@ def test_pictures_are_found_wherever_they_are(tmp_path: Path) -> None:
 
 ROWS = [
     {"image": "a.png", "caption": "one\nline", "verdict": "accept"},
-    {"image": "b.png", "caption": "two", "verdict": "reject"},
+    {"image": "b.png", "caption": "two\u2028ends", "verdict": "reject"},
 ]
 
 

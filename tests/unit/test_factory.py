@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
+from backend.core.types import Option, Question
+from backend.core.writing import text_writing
+from backend.engines.base import JudgeRequest, WriteRequest
 from backend.engines.factory import make_engine
+from backend.engines.scripted import ScriptedEngine
 from backend.errors import SettingsError
-from backend.settings import load_settings
+from backend.settings import Settings, load_settings
 
 
 @pytest.mark.parametrize("engine", ["demo", "scripted"])
@@ -44,3 +49,17 @@ def test_the_local_engine_heeds_them() -> None:
         "dtype": "float32",
         "max_pixels": "100000",
     }
+
+
+def test_the_scripted_engine_of_a_server_holds_on_to_no_pictures() -> None:
+    """In a test it remembers what it was asked; the pictures of a day's requests would fill the memory."""
+    engine = make_engine(Settings(engine="scripted"))
+    assert isinstance(engine, ScriptedEngine)
+    request = JudgeRequest((Image.new("RGB", (8, 8)),), "", "", (Question("q", "?", (Option("yes", "Yes"),)),))
+    engine.answer([request])
+    engine.write([WriteRequest(request.images, "", "", text_writing("t", "Write."))])
+    assert (engine.asked, engine.wrote) == ([], [])
+    told = ScriptedEngine(remembered=2)
+    for _ in range(3):
+        told.answer([request])
+    assert told.asked == [request, request]

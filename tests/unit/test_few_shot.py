@@ -318,6 +318,17 @@ def test_every_question_of_a_sample_stands_behind_the_examples(tmp_path: Path) -
     judge.close()
 
 
+def test_images_of_examples_are_decoded_once_for_all_projects_of_their_kind(tmp_path: Path) -> None:
+    """A label config that is edited again and again would otherwise leave them in memory once for each form of it."""
+    judge = service(tmp_path, ScriptedEngine(), replace(EXAMPLES, entries=(replace(KITE, pictures=(png(),)),)))
+    form, end, _ = default_label_config().rpartition("</View>")
+    edited = parse_label_config(f'{form}<TextArea name="remarks" toName="image"/>{end}')
+    one, other = judge.judging(CONFIG), judge.judging(edited)
+    assert one.fingerprint != other.fingerprint
+    assert judge.passages(one) is judge.passages(other)
+    judge.close()
+
+
 def test_without_examples_nothing_stands_before_a_sample(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     judge = service(tmp_path, engine, None)

@@ -492,6 +492,22 @@ class TestCandidates:
             saved(bench.folder / "photos" / f"{seed}.png", seed)
         return bench.folder / "photos"
 
+    def test_a_place_that_cannot_be_written_to_is_named(self, bench: Bench) -> None:
+        """As on a full or foreign disk: here a folder, and a file, stand where the other should be."""
+        photos = self.photos(bench)
+        bench.out.parent.mkdir()
+        (bench.out.parent / "images").write_bytes(b"")
+        with pytest.raises(GenerationError, match=r"cannot write .*out/images: .*; make room, or name another --out"):
+            bench.gather(photos)
+        (bench.out.parent / "images").unlink()
+        (bench.out.parent / ".manifest.jsonl.new").mkdir()
+        with pytest.raises(GenerationError, match=r"cannot write .*manifest\.jsonl: Is a directory; make room"):
+            bench.gather(photos)
+        (bench.out.parent / ".manifest.jsonl.new").rmdir()
+        (bench.out.parent / ".tasks.run.json.new").mkdir()
+        with pytest.raises(GenerationError, match=r"cannot write .*tasks\.run\.json: Is a directory; make room"):
+            bench.run(photos)
+
     def test_the_first_is_greedy_and_the_others_are_sampled(self, bench: Bench) -> None:
         run = bench.run(self.photos(bench), candidates=3, temperature=0.5, sources=SourceOptions(licence="CC0-1.0"))
         assert run.summary() == (
@@ -681,6 +697,14 @@ class TestCandidates:
             bench.run(photos)
         assert bench.out.read_text() == '{"data": {"image": "x", "caption": "mine"}}\n'
         assert sorted(path.name for path in bench.out.parent.iterdir()) == ["images", "manifest.jsonl", "tasks.jsonl"]
+
+    def test_a_foreign_list_of_dropped_candidates_is_left_alone(self, bench: Bench) -> None:
+        photos = self.photos(bench)
+        bench.out.parent.mkdir()
+        bench.out.with_suffix(".dropped.jsonl").write_text('{"mine": 1}\n')
+        with pytest.raises(GenerationError, match=r"dropped\.jsonl, line 1 is no dropped candidate; choose another"):
+            bench.run(photos)
+        assert bench.out.with_suffix(".dropped.jsonl").read_text() == '{"mine": 1}\n'
 
     def test_addresses_are_kept_on_request(self, bench: Bench, server: Server) -> None:
         path = bench.folder / "list.txt"

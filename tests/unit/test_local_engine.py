@@ -4,6 +4,7 @@ import gc
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,17 @@ def test_identity_is_known_without_loading_and_changes_with_the_weights(tiny_mod
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     assert engine.identity != before
+
+
+def test_identity_changes_with_weights_of_the_older_form_too(tiny_model: Path, tmp_path: Path) -> None:
+    """transformers loads `pytorch_model.bin` where there are no safetensors."""
+    marks = set()
+    for name, weights in (("a", b"some"), ("b", b"same"), ("a again", b"some")):
+        folder = tmp_path / name
+        shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+        (folder / "pytorch_model.bin").write_bytes(weights)
+        marks.add(LocalEngine(str(folder), device="cpu").identity.details["model"])
+    assert len(marks) == 2
 
 
 def test_an_image_the_model_does_not_take_leaves_its_sample_unscored(engine: LocalEngine) -> None:
@@ -323,3 +335,14 @@ def test_exactly_the_versions_before_the_repair_are_refused() -> None:
         installed: f"transformers {installed} places image tokens wrongly; install 5.5.4 or newer"
         for installed in ("4.53.3", "4.57.0", "5.4.0", "5.5.3")
     }
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers", "accelerate"])
+def test_without_its_packages_a_model_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(EngineError) as refused:
+        load_model("a/model", revision=None, max_pixels=None, device="cpu")
+    assert str(refused.value) == (
+        f"a judge that runs here needs {missing}; run: pip install 'vlm-judge-label-studio[local]', or name servers "
+        "that run it with --engine remote and VLM_JUDGE_SERVERS"
+    )

@@ -6,12 +6,14 @@ import io
 import struct
 import zlib
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, IptcImagePlugin, PngImagePlugin
 
+from exporters.images.iptc import IIM
 from exporters.images.location import tells_location, without_location
 
 PLACE = {1: "N", 2: (52.0, 30.0, 1.5), 3: "E", 4: (13.0, 24.0, 2.0), 29: "2026:01:01"}
@@ -206,3 +208,163 @@ def test_many_entries_and_properties_are_no_way_to_keep_us_busy() -> None:
     chunk = b"XMP " + struct.pack("<I", len(long)) + long
     webp = saved("WEBP")
     assert b"GPS" not in without_location(webp + chunk)
+
+
+PLACES = {(2, 26): b"DEU", (2, 27): b"Berlin, Mitte", (2, 90): b"Berlin", (2, 92): b"Mitte", (2, 95): b"Land Berlin"}
+PLACES |= {(2, 100): b"DEU", (2, 101): b"Germany"}
+OTHERS = {(1, 90): b"\x1b%G", (2, 5): b"Berlin at night", (2, 80): b"Somebody", (2, 120): b"Somebody in Berlin"}
+XMP_WITH_NAMES = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Mitte" '
+    b'photoshop:Credit="Me" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:dji="http://www.dji.com/drone-dji/1.0/"'
+    b' dji:GpsLatitude="+52.5" dji:FlightYawDegree="3">'
+    b"<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li rdf:parseType='Resource'><Iptc4xmpExt:City>Mitte</Iptc4xmpExt:City>"
+    b"</rdf:li></rdf:Bag></Iptc4xmpExt:LocationShown><photoshop:Country>Mitte</photoshop:Country>"
+    b"<dc:title xmlns:dc='http://purl.org/dc/elements/1.1/'>A title: City of Berlin</dc:title>"
+    b"<Iptc4xmpCore:CreatorContactInfo xmlns:Iptc4xmpCore='http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/'"
+    b' Iptc4xmpCore:CiAdrCity="Bonn"/></rdf:Description></rdf:RDF></x:xmpmeta>'
+)
+
+
+def iim(sets: dict[tuple[int, int], bytes], wide: bool = False) -> bytes:
+    """Data sets in their order; with the length in four bytes of its own where it is to be `wide`."""
+    size = struct.Struct(">HI" if wide else ">H")
+    sizes = {name: size.pack(*([0x8004] if wide else []), len(value)) for name, value in sets.items()}
+    return b"".join(b"\x1c" + bytes(name) + sizes[name] + value for name, value in sorted(sets.items()))
+
+
+def resource(number: int, data: bytes, name: bytes = b"") -> bytes:
+    named = bytes([len(name)]) + name
+    named += b"\0" * (len(named) % 2)
+    return b"8BIM" + struct.pack(">H", number) + named + struct.pack(">I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def with_resources(body: bytes, at_once: int = 60_000) -> bytes:
+    """A JPEG with these image resources, in as many segments as they need."""
+    content, head = saved("JPEG"), b"Photoshop 3.0\0"
+    pieces = [head + body[begin : begin + at_once] for begin in range(0, len(body), at_once)]
+    segments = b"".join(b"\xff\xed" + struct.pack(">H", len(piece) + 2) + piece for piece in pieces)
+    return content[:2] + segments + content[2:]
+
+
+def iptc(content: bytes) -> dict[tuple[int, int], bytes]:
+    """What Pillow reads."""
+    with Image.open(io.BytesIO(content)) as image:
+        found = IptcImagePlugin.getiptcinfo(image)  # type: ignore[no-untyped-call,unused-ignore]
+    assert found is not None
+    return {key: value for key, value in found.items() if isinstance(value, bytes)}
+
+
+OTHER_RESOURCES = resource(0x03ED, bytes(16)) + resource(0x0425, b"d" * 16, b"name")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_names_of_places_in_iptc_fields_go_and_captions_stay(wide: bool) -> None:
+    fields = iim(PLACES | OTHERS, wide)
+    content = with_resources(OTHER_RESOURCES + resource(IIM, fields) + OTHER_RESOURCES)
+    cleaned = without_location(content)
+    blank = {key: b" " * len(value) for key, value in PLACES.items()}
+    assert cleaned == content.replace(fields, iim(blank | OTHERS, wide))
+    assert pixels(cleaned) == pixels(content)
+    if not wide:  # Pillow reads those as far as the first
+        assert (iptc(content), iptc(cleaned)) == (PLACES | OTHERS, blank | OTHERS)
+    assert without_location(cleaned) is cleaned
+
+
+def test_fields_that_go_on_in_the_next_segment_are_found() -> None:
+    fields = iim({(2, 120): b"c" * 30_000} | PLACES)
+    body = OTHER_RESOURCES + resource(IIM, fields)
+    content = with_resources(body, at_once=body.index(b"Berlin") + 3)
+    cleaned = without_location(content)
+    assert b"Germany" in content
+    assert not any(place in cleaned for place in (b"Germany", b"Mitte", b"lin"))
+    assert (len(cleaned), pixels(cleaned)) == (len(content), pixels(content))
+
+
+def test_exif_and_xmp_within_image_resources_are_cleaned_too() -> None:
+    content = with_resources(resource(0x0422, exif().tobytes()[6:]) + resource(0x0424, XMP))
+    cleaned = without_location(content)
+    assert (b"GPSL" in content, b"GPSL" in cleaned, b"2026:01:01\0" in cleaned) == (True, False, False)
+    assert (len(cleaned), b'exif:Flash="0"' in cleaned, b"Maker" in cleaned) == (len(content), True, True)
+
+
+def test_fields_without_a_place_leave_the_very_same_file() -> None:
+    content = with_resources(OTHER_RESOURCES + resource(IIM, iim(OTHERS)))
+    assert without_location(content) is content
+
+
+@pytest.mark.parametrize("kept_as", ["fields", "resources", "numbers"])
+def test_tiff_keeps_iptc_fields_in_tags(kept_as: str) -> None:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tag, fields = 0x8649 if kept_as == "resources" else 0x83BB, iim(PLACES | OTHERS)
+    blank = iim({key: b" " * len(value) for key, value in PLACES.items()} | OTHERS)
+    if kept_as == "numbers":  # as libtiff writes them in the other byte order
+        fields, blank = turned(fields), turned(blank)
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[tag] = 7
+    tags[tag] = resource(IIM, fields) if kept_as == "resources" else fields
+    content = saved("TIFF", tiffinfo=tags)
+    cleaned = without_location(content)
+    assert content.count(fields) == 1
+    assert cleaned == content.replace(fields, blank)
+    assert pixels(cleaned) == pixels(content)
+
+
+def turned(value: bytes) -> bytes:
+    """Every four bytes in the other order; what is left of the last four stays."""
+    whole = len(value) - len(value) % 4
+    return b"".join(value[n : n + 4][::-1] for n in range(0, whole, 4)) + value[whole:]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "GIF"])
+def test_names_of_places_in_xmp_go_and_all_else_stays(kind: str) -> None:
+    content = gif_with(XMP_WITH_NAMES) if kind == "GIF" else saved(kind, xmp=XMP_WITH_NAMES)
+    cleaned = without_location(content)
+    found = cleaned[cleaned.index(b"<x:xmpmeta") : cleaned.index(b"</x:xmpmeta>") + 12]
+    assert ElementTree.fromstring(found).tag == "{adobe:ns:meta/}xmpmeta"
+    assert not any(gone in cleaned for gone in (b"Mitte", b"52.5", b"LocationShown"))
+    assert all(
+        stays in found for stays in (b'Credit="Me"', b'FlightYawDegree="3"', b"City of Berlin", b'CiAdrCity="Bonn"')
+    )
+    assert (len(cleaned), len(found), pixels(cleaned)) == (len(content), len(XMP_WITH_NAMES), pixels(content))
+
+
+def gif_with(xmp: bytes) -> bytes:
+    """As Adobe's specification of XMP has it: the packet as it is, and bytes that count down to the end."""
+    content = saved("GIF")
+    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    at = 13 + 3 * 2 ** ((content[10] & 7) + 1)
+    return content[:at] + b"!\xff\x0bXMP DataXMP" + xmp + trailer + content[at:]
+
+
+def test_a_gif_without_a_place_stays_the_very_same() -> None:
+    content = gif_with(b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    assert without_location(content) is content
+
+
+@pytest.mark.parametrize("body", [resource(IIM, iim(PLACES)), iim(PLACES)])
+def test_iptc_fields_in_a_png_are_dropped(body: bytes) -> None:
+    profile = b"\niptc\n" + str(len(body)).encode() + b"\n" + body.hex().encode() + b"\n"
+    chunk = text_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(profile))
+    assert without_location(with_chunk(chunk)) == saved("PNG")
+
+
+TEXTS = st.binary(min_size=1, max_size=40).map(lambda text: text.replace(b"\x1c", b"x").replace(b"8BIM", b"xxxx"))
+SETS = st.dictionaries(st.tuples(st.integers(1, 9), st.integers(0, 255)), TEXTS, max_size=12)
+
+
+@given(SETS, st.integers(20, 400))
+def test_only_what_names_a_place_is_overwritten(sets: dict[tuple[int, int], bytes], at_once: int) -> None:
+    content = with_resources(resource(IIM, iim(sets)) + OTHER_RESOURCES, at_once)
+    blank = {key: b" " * len(value) if key in PLACES else value for key, value in sets.items()}
+    expected = with_resources(resource(IIM, iim(blank)) + OTHER_RESOURCES, at_once)
+    assert without_location(content) == expected
+
+
+@given(st.binary(max_size=300), st.integers(1, 100))
+def test_no_image_resources_make_it_fail_or_grow(body: bytes, at_once: int) -> None:
+    content = with_resources(resource(IIM, body)[: len(body) + 8] + body, at_once)
+    assert len(without_location(content)) == len(content)
+    many = with_resources(b"\x1c\x02\x5a\xff\xff" * 10)
+    assert without_location(many) is many

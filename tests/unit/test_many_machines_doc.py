@@ -36,7 +36,7 @@ def page() -> str:
     def put(found: re.Match[str]) -> str:
         return f"<!-- {found[1]} -->\n{tables[found[1]]}\n<!-- end -->"
 
-    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", put, PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"<!-- (\w+) -->\n((?!<!-- ).)*?<!-- end -->", put, PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def test_the_tables_are_up_to_date() -> None:

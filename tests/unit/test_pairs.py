@@ -17,6 +17,7 @@ from backend.core.kinds import kind_of
 from backend.core.label_config import parse_label_config
 from backend.core.pairs import MARGIN, SIDES, compare_odds, compare_orders
 from backend.core.prompts import PAINTED
+from backend.core.regions import details
 from backend.core.rubric import Rubric
 from backend.core.types import Answer, Preference, Question, Scored, TextField, Unscored, Verdict
 from backend.engines.base import JudgeRequest
@@ -167,6 +168,7 @@ def test_a_text_that_addresses_the_judge_gets_no_winner() -> None:
     assert (verdict.preference, verdict.confidence) == (None, 0.0)
     assert [flag.kind for flag in verdict.flags] == ["instructions"]
     assert "No preference: something addresses the judge; please decide yourself." in verdict.evidence.rationale
+    assert details(how.prediction(verdict)["result"]) == {"preference": {"flags": ["instructions"]}}
     assert set(said(how, verdict)) == {"rationale"}
 
 
@@ -392,6 +394,8 @@ def test_pairwise_says_left_or_right_by_its_own_order_and_stays_empty_when_undec
     undecided, _ = judged(likes("cat", 0.6, lean=-1.0), how, first="A dog.", second="A cat.")
     assert [region["from_name"] for region in how.prediction(undecided)["result"]] == ["rationale"]
     assert undecided.evidence.rationale == "No preference: the judge chose whichever text was shown last."
+    # log-odds of A: 0.405 - 1 and -0.405 - 1, so that the cat has sigmoid(0.405) = 0.6
+    assert details(how.prediction(undecided)["result"]) == {"pw": {"probs": {"second": 0.6, "first": 0.4}}}
 
 
 def test_texts_that_a_pairwise_does_not_name_help_to_judge() -> None:

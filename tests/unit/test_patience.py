@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from backend.errors import StudioAway, StudioError
-from backend.patience import Patience, Stop, Stopped
+from backend.patience import IN_A_ROW, InARow, Patience, Stop, Stopped
 
 
 class Time:
@@ -130,3 +130,22 @@ def test_after_a_stop_nothing_is_waited_for_but_what_answers_is_taken() -> None:
     assert patience.ask(away_for(0)) == "answer"
     with pytest.raises(Stopped):
         patience.ask(away_for(1))
+
+
+def test_so_many_failures_in_a_row_are_waited_out_ever_longer_and_one_outcome_begins_anew(clock: Time) -> None:
+    in_a_row = InARow(clock.patience(600.0))
+    away = ["no server answers"] * IN_A_ROW
+    for why in (*away, *away, *away[1:], None, *away):
+        assert in_a_row.note(why)
+    assert clock.pauses == ["1 s", "2 s", "1 s"]
+
+
+def test_when_patience_is_at_an_end_no_further_pause_is_promised(clock: Time) -> None:
+    in_a_row = InARow(clock.patience(2.0))
+    noted = [in_a_row.note("no server answers") for _ in range(5 * IN_A_ROW)]
+    assert [place for place, going_on in enumerate(noted, 1) if not going_on] == [
+        3 * IN_A_ROW,
+        4 * IN_A_ROW,
+        5 * IN_A_ROW,
+    ]
+    assert clock.said == ["no server answers; trying again in 1 s", "no server answers; trying again in 1 s"]

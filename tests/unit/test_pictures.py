@@ -292,3 +292,34 @@ class TestSeveralFrames:
         film = b"GIF89a\2\0\1\0\x80\0\0" + bytes(RED + BLUE) + b"!\xf9\4\1\0\0\1\0" + frame + b";"
         assert decode(film).size == (2, 1)
         assert row(film)[1] == RED
+
+
+class TestHowAnImageIsStored:
+    @pytest.mark.parametrize(
+        ("kind", "form"),
+        [
+            ("PNG", ("image/png", ".png")),
+            ("JPEG", ("image/jpeg", ".jpg")),
+            ("JPEG2000", ("image/jp2", ".jp2")),
+            ("TIFF", ("image/tiff", ".tif")),
+            ("PPM", ("image/x-portable-anymap", ".ppm")),
+        ],
+    )
+    def test_media_type_and_ending_follow_from_the_bytes(self, kind: str, form: tuple[str, str]) -> None:
+        assert pictures.stored_as(encoded(Image.new("RGB", (8, 4), RED), kind)) == form
+
+    def test_what_many_cameras_write_is_called_what_browsers_know_it_by(self) -> None:
+        """An MPO is a JPEG with further pictures behind it; no browser knows `image/mpo`."""
+        frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, BLUE)]
+        film = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+        assert Image.open(io.BytesIO(film)).format == "MPO"
+        assert pictures.stored_as(film) == ("image/jpeg", ".jpg")
+
+    def test_bytes_that_are_no_image_are_refused(self) -> None:
+        with pytest.raises(ImageError, match=r"these bytes are .*; use PNG, JPEG"):
+            pictures.stored_as(b"%PDF-1.7")
+
+    def test_a_picture_of_more_pixels_than_may_be_opened_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        with pytest.raises(ImageError, match="more pixels than may be decoded; make it smaller or raise"):
+            pictures.stored_as(encoded(Image.new("RGB", (8, 4), RED), "PNG"))

@@ -66,6 +66,9 @@ META = {
     "consistency": {"probs": {"1": 0.25, "2": 0.5, "3": 0.25}},
     "verdict": {"probs": {"accept": 0.25, "fix": 0.75}, "flags": ["instructions"], "reliance": 0.5},
 }
+FEATURES = [{"text": "green", "prob": 0.25}]
+UNDECIDED_META = {"consistency": META["consistency"], "verdict": {"flags": ["instructions"], "features": FEATURES}}
+
 OWN = (
     ControlValue("consistency", "Rating", 5),
     ControlValue("confidence", "Rating", 1),
@@ -76,6 +79,7 @@ OWN = (
 )
 PREDICTION: dict[str, Any] = {"id": 1, "result": encode(JUDGE, FORM, META), "score": 0.75, "model_version": "judge-1"}
 BLIND = {"id": 2, "result": [], "score": 1e-7, "model_version": "judge-1"}
+UNDECIDED = {**PREDICTION, "result": encode((JUDGE[0], JUDGE[5]), FORM, UNDECIDED_META), "score": 0.0}
 LATER = {**PREDICTION, "created_at": "2026-01-02T00:00:00Z"}
 
 
@@ -112,6 +116,7 @@ TASKS = {
     "judge accepted": task(12, [ACCEPTED_BY_A_CERTIFICATE], [PREDICTION]),
     "its answer was deleted": task(13, [wrote(JUDGE[:2], "prediction-changed"),], []),
     "confirmed what was deleted": task(14, [wrote(JUDGE, "prediction")], []),
+    "nothing decided": task(16, [], [UNDECIDED]),
     "no confidence": task(15, [], [{**PREDICTION, "score": None}]),
 }  # fmt: skip
 
@@ -198,8 +203,15 @@ def test_the_rows_are_of_every_kind() -> None:
         "judge accepted": ("judge accepted", None, False),
         "its answer was deleted": ("corrected", True, False),
         "confirmed what was deleted": ("confirmed", True, False),
+        "nothing decided": ("judge only", None, False),
         "no confidence": ("judge only", None, False),
     }
+    undecided = rows["nothing decided"]
+    assert (undecided["judge_verdict"], undecided["judge_verdict_probs"]) == (None, None)
+    assert (undecided["judge_flags"], undecided["judge_features"]) == (
+        ["instructions"],
+        [{"value": "green", "prob": 0.25}],
+    )
     assert rows["confirmed"]["judge_flags"] == ["instructions"]
     assert rows["confirmed"]["judge_consistency_probs"] == [
         {"value": "1", "prob": 0.25},

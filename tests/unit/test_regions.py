@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.label_config import parse_label_config
-from backend.core.regions import decode, encode, rating
+from backend.core.regions import decode, details, encode, rating
 from backend.core.types import Box, ControlValue, TextSpan
 
 XML = """
@@ -189,3 +189,23 @@ def test_a_level_is_scaled_to_the_controls_stars(level: int, stars: int) -> None
     control = CONFIG.control("ten")
     assert control is not None
     assert rating(control, level, 5) == ControlValue("ten", "Rating", stars)
+
+
+def test_what_travels_with_a_control_that_says_nothing_goes_with_the_first_that_says_something() -> None:
+    said = [ControlValue("consistency", "Rating", 2), ControlValue("rationale", "TextArea", "why")]
+    told = {"rationale": {"expected": 2.0}, "verdict": {"flags": ["instructions"]}}
+    first, second = encode(said, CONFIG, told)
+    assert (first["meta"], second["meta"]) == (
+        {"judge_silent": {"verdict": {"flags": ["instructions"]}}},
+        {"judge": {"expected": 2.0}},
+    )
+    assert details([first, second]) == told
+    assert decode([first, second], CONFIG) == {value.control: value for value in said}
+    [both] = encode(said[1:], CONFIG, told)
+    assert details([both]) == told
+    assert encode([], CONFIG, told) == []
+
+
+@pytest.mark.parametrize("meta", [None, "x", {"judge": 3}, {"judge_silent": []}, {"judge_silent": {"verdict": 1}}])
+def test_what_travels_in_another_form_is_passed_over(meta: object) -> None:
+    assert details([{"from_name": "verdict", "meta": meta}, {}]) == {}

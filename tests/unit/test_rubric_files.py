@@ -205,7 +205,7 @@ def test_the_setting_takes_a_file_or_the_name_of_a_ready_one(tmp_path: Path) -> 
     assert load_settings(rubric="mine.yml").rubric == Path("mine.yml")
     assert load_settings().rubric is None
     with pytest.raises(
-        SettingsError, match=r"VLM_JUDGE_RUBRIC: .*no ready rubric image-text\.it; there are chart, check"
+        SettingsError, match=r"--rubric: there is no ready rubric image-text\.it; there are chart, check"
     ):
         load_settings(rubric="image-text.it")
     with pytest.raises(RubricError, match="there is no ready rubric nothing"):

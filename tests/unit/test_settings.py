@@ -20,7 +20,11 @@ def test_the_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPat
 
 def test_an_unknown_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLM_JUDGE_PROT", "9100")
-    with pytest.raises(SettingsError, match=r"unknown setting VLM_JUDGE_PROT; known are .*VLM_JUDGE_PORT"):
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == "unknown setting VLM_JUDGE_PROT; did you mean VLM_JUDGE_PORT?"
+    monkeypatch.setenv("VLM_JUDGE_XYZ", "1")
+    with pytest.raises(SettingsError, match=r"unknown setting VLM_JUDGE_PROT, VLM_JUDGE_XYZ; known are .*_PORT"):
         load_settings()
 
 

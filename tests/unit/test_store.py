@@ -89,6 +89,21 @@ def test_a_verdict_is_the_same_when_read_back() -> None:
     assert verdict_from_json(verdict_to_json(VERDICT)) == VERDICT
 
 
+def test_a_verdict_that_cannot_be_read_hides_no_other_also_while_it_cannot_be_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.store.database.BUSY_TIMEOUT_S", 0.1)
+    with closing(Store(tmp_path / "s.sqlite")) as store:
+        store.verdicts.put({"a": verdict(), "b": verdict()})
+        with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
+            other.execute("UPDATE verdicts SET verdict = '{}' WHERE content_key = 'a'")
+            other.execute("BEGIN IMMEDIATE")
+            assert store.verdicts.get(["a", "b"]) == {"b": verdict()}
+            other.execute("ROLLBACK")
+            assert store.verdicts.get(["a", "b"]) == {"b": verdict()}
+            assert other.execute("SELECT content_key FROM verdicts").fetchall() == [("b",)]
+
+
 def test_several_threads_put_and_get(tmp_path: Path) -> None:
     store = Store(tmp_path / "verdicts.sqlite")
     keys = [str(number) for number in range(40)]

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from backend.core.agreement import Estimate, NotComputable
 from backend.core.label_config import parse_label_config
+from backend.core.measures import Estimate, NotComputable
 from backend.core.trust.bias.association import partial_p, partial_spearman, sign_p, slope
 from backend.core.trust.bias.biases import ImageReliance, biases, image_reliance
 from backend.core.trust.bias.family_bias import family_bias, judge_model
-from backend.core.trust.bias.opinions import accept_prob_of, opinions_of
+from backend.core.trust.bias.opinions import opinions_of
 from backend.core.trust.bias.position_bias import position_bias, sides_of
 from backend.core.trust.bias.shares import Observed, Share
-from backend.core.trust.labels import Judgement, LabelledProject
+from backend.core.trust.labels import LabelledProject
 from tests.labelled import PAIRWISE, judged, project, said, task, verdict
 from tests.trust_simulated import simulated_pairs, simulated_project
 
@@ -83,12 +83,12 @@ def test_a_sign_test_is_mcnemars() -> None:
     assert sign_p(Observed(np.zeros(9), np.arange(9), np.ones(9)), 0.0) is None
 
 
-def test_the_probability_of_accept_is_read_from_what_is_kept() -> None:
-    kept = Judgement({"verdict": ("fix",)}, 0.6, {"verdict": {"accept": 0.3, "fix": 0.6, "reject": 0.1}})
-    assert accept_prob_of(kept) == 0.3
-    assert accept_prob_of(verdict("accept", 0.8)) == 0.8
-    assert accept_prob_of(verdict("reject", 0.75)) == 0.25
-    assert np.isnan(accept_prob_of(judged(0.0)))
+def test_a_verdict_other_than_accept_leaves_accept_its_even_part_here_too() -> None:
+    """Of three verdicts, (1 - 0.4) / 2 = 0.3: a weak reject is no likely accept."""
+    found = opinions_of(
+        project([task(1, verdict("reject", 0.4)), task(2, verdict("accept", 0.8)), task(3, judged(0.0))])
+    )
+    assert found.accept_prob.tolist() == pytest.approx([0.3, 0.8, np.nan], nan_ok=True)
 
 
 def test_the_judges_model_is_the_start_of_its_fingerprint() -> None:

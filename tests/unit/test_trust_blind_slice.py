@@ -9,12 +9,12 @@ import pytest
 from backend.core.audit import AuditPlan
 from backend.core.trust.acceptance.blind import (
     BlindSlice,
+    blind_slice_of,
     digest_of_look,
     is_wrong,
     labels_of,
     only_random,
     population_of,
-    slice_of,
     strata_of,
 )
 from backend.core.trust.acceptance.certificate import BlindLabel
@@ -38,7 +38,7 @@ def unlabelled(number: int) -> LabelledTask:
 
 def slice_with(labels: set[int]) -> BlindSlice:
     tasks = [labelled(n) if n in labels else unlabelled(n) for n in NUMBERS]
-    return slice_of(labelled_project(tasks).tasks, PLAN)
+    return blind_slice_of(labelled_project(tasks).tasks, PLAN)
 
 
 def numbers(found: BlindSlice) -> list[int]:
@@ -77,17 +77,17 @@ def test_a_report_takes_only_what_is_a_random_draw_and_weighs_it_by_how_far_peop
 
 def test_nothing_is_labelled_and_nothing_is_drawn() -> None:
     assert slice_with(set()) == BlindSlice(18, (), (), 0)
-    assert slice_of([], PLAN) == BlindSlice(0, (), (), 0)
+    assert blind_slice_of([], PLAN) == BlindSlice(0, (), (), 0)
 
 
 def test_a_skip_fills_a_gap() -> None:
     tasks = [task(n, verdict("accept"), skip("ann")) if n == ORDER[0] else unlabelled(n) for n in NUMBERS]
-    assert numbers(slice_of(labelled_project(tasks).tasks, PLAN)) == ORDER[:1]
+    assert numbers(blind_slice_of(labelled_project(tasks).tasks, PLAN)) == ORDER[:1]
 
 
 def test_tasks_that_the_judge_has_not_answered_are_no_gap() -> None:
     tasks = [task(n, None) if n == ORDER[0] else labelled(n) for n in NUMBERS]
-    found = slice_of(labelled_project(tasks).tasks, PLAN)
+    found = blind_slice_of(labelled_project(tasks).tasks, PLAN)
     assert (numbers(found), found.drawn) == (ORDER[1:], 17)
 
 
@@ -107,7 +107,7 @@ def test_labels_of_tasks_outside_the_population_are_left_out_and_carry_their_pro
     tasks = [labelled(n, "reject" if n == ORDER[1] else "accept") for n in NUMBERS]
     project = labelled_project(tasks)
     population = {n: 0.9 for n in NUMBERS if n != ORDER[0]}
-    made = labels_of(slice_of(project.tasks, PLAN), project.config, population)
+    made = labels_of(blind_slice_of(project.tasks, PLAN), project.config, population)
     assert made == tuple(BlindLabel(n, n == ORDER[1], 0.5) for n in ORDER[1:])
 
 
@@ -135,7 +135,7 @@ def test_a_label_by_somebody_who_saw_the_answer_is_no_blind_one_and_counts_as_wr
     seen = {ORDER[0]: said("ann", saw=True, verdict="accept")}
     tasks = [task(n, verdict("accept"), seen.get(n, said("ann", verdict="accept"))) for n in NUMBERS]
     project = labelled_project(tasks)
-    made = labels_of(slice_of(project.tasks, PLAN), project.config, dict.fromkeys(NUMBERS, 0.9))
+    made = labels_of(blind_slice_of(project.tasks, PLAN), project.config, dict.fromkeys(NUMBERS, 0.9))
     assert [label.task for label in made if label.wrong] == [ORDER[0]]
 
 

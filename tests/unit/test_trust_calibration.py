@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.core.agreement import ECE, Estimate
+from backend.core.measures import ECE, Estimate
 from backend.core.trust.confidence.calibration import (
     Calibration,
     Fitted,
@@ -161,15 +161,6 @@ def test_a_calibration_can_be_written_and_read(count: int) -> None:
 def test_another_file_is_no_calibration(text: str) -> None:
     with pytest.raises(ValueError, match="this is no calibration of ours"):
         calibration_from_json(text)
-
-
-def test_it_is_bound_to_the_judge() -> None:
-    calibration = calibrate(overconfident(60), "judge-1")
-    assert calibration.void_because("judge-1") is None
-    assert calibration.void_because("judge-2") == (
-        "this calibration is of the judge judge-1, and the judge is judge-2 now: "
-        "label a blind slice of its verdicts and calibrate anew"
-    )
 
 
 def test_the_same_labels_give_the_same_calibration() -> None:

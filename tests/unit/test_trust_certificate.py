@@ -49,8 +49,6 @@ def test_the_lowest_threshold_that_passes_is_certified() -> None:
     """
     found = certify(FIVE, every_tenth(100), PROJECT, HERE)
     assert found == Certificate(FIVE, 0.1, 900, 1_000, 90, 0, 100, pytest.approx(1 - 0.05 ** (1 / 90)), HERE)  # type: ignore[arg-type]
-    assert isinstance(found, Certificate)
-    assert found.coverage == 0.9
 
 
 def test_the_first_threshold_that_fails_ends_it() -> None:
@@ -259,7 +257,6 @@ def test_bad_accepted_by_hand() -> None:
     assert found == BadAccepted(0.05, 0.151, 849, 1_000, 4, 99, 0.05, HERE)
     assert isinstance(found, BadAccepted)
     assert bad_accepted_from_json(found.to_json()) == found
-    assert found.coverage == 0.849
     with pytest.raises(ValueError, match="this is no such statement of ours"):
         bad_accepted_from_json('{"type": "certificate"}')
 

@@ -27,7 +27,7 @@ def run(*words: str, store: Path | None = None) -> Result:
 
 
 def last_line(done: Result) -> str:
-    return done.output.strip().splitlines()[-1]
+    return done.stderr.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

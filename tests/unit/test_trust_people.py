@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.core.agreement import Estimate, NotComputable, Outcome
+from backend.core.measures import Estimate, NotComputable, Outcome
 from backend.core.trust.agreement.anchoring import NO_BLIND, NO_SHOWN, anchoring_of
 from backend.core.trust.agreement.corrections import Corrections, Edits, corrections_of
 from backend.core.trust.agreement.form_use import FormUse, form_use_of

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from backend.core.agreement import Estimate, NotComputable, Outcome
+from backend.core.measures import Estimate, NotComputable, Outcome
 from backend.core.trust.agreement.answers import NotMeasured
 from backend.core.trust.agreement.project_agreement import ControlAgreement, ProjectAgreement, agreement_of
 from backend.core.trust.agreement.raters import Confusion

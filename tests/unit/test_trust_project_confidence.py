@@ -9,16 +9,18 @@ from math import log
 import numpy as np
 import pytest
 
-from backend.core.agreement import AUROC, BRIER, ECE, Bin, Estimate, NotComputable, estimate
+from backend.core.label_config import parse_label_config
+from backend.core.measures import AUROC, BRIER, ECE, Bin, Estimate, NotComputable, estimate
 from backend.core.trust.acceptance.intervals import exact
 from backend.core.trust.acceptance.risk import ReviewSaved, RiskPoint, risk_curve
+from backend.core.trust.accepted import accept_prob
 from backend.core.trust.agreement.standing_in import TWO_ONLY, StandingIn, standing_in
 from backend.core.trust.confidence.calibration import JudgedLabel, TooFew, calibrate
 from backend.core.trust.confidence.project_calibration import calibration_of, features_of_judgement, judged_labels
-from backend.core.trust.confidence.project_quality import ProjectQuality, accept_prob, quality_of
+from backend.core.trust.confidence.project_quality import ProjectQuality, quality_of
 from backend.core.trust.confidence.quality import quality
 from backend.core.trust.labels import Judgement, LabelledTask
-from tests.labelled import OWN_FORM, PAIRWISE, judged, project, said, skip, task, verdict
+from tests.labelled import IMAGE_TEXT, OWN_FORM, PAIRWISE, judged, project, said, skip, task, verdict
 
 
 def test_the_features_of_a_judgement_are_three_whatever_it_says() -> None:
@@ -102,12 +104,14 @@ def test_calibration_is_measured_on_labels_that_the_curve_has_not_seen() -> None
 
 
 def test_the_probability_of_acceptance() -> None:
+    three = parse_label_config(IMAGE_TEXT)
+    two = parse_label_config(IMAGE_TEXT.replace('<Choice value="fix"/>', ""))
     told = Judgement({"verdict": ("fix",)}, 0.6, {"verdict": {"accept": 0.3, "fix": 0.6, "reject": 0.1}})
-    assert accept_prob(told, 3) == 0.3
-    assert accept_prob(verdict("accept", 0.8), 3) == 0.8
-    assert accept_prob(verdict("reject", 0.8), 3) == pytest.approx(0.1)
-    assert accept_prob(verdict("reject", 0.8), 2) == pytest.approx(0.2)
-    assert (accept_prob(judged(), 3), accept_prob(None, 3)) == (None, None)
+    assert accept_prob(told, three) == 0.3
+    assert accept_prob(verdict("accept", 0.8), three) == 0.8
+    assert accept_prob(verdict("reject", 0.8), three) == pytest.approx(0.1)
+    assert accept_prob(verdict("reject", 0.8), two) == pytest.approx(0.2)
+    assert (accept_prob(judged(), three), accept_prob(None, three)) == (None, None)
 
 
 def _slice(good: int, bad: int, rest: int) -> list[LabelledTask]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from backend.core.agreement import Estimate
+from backend.core.measures import Estimate
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.binding import Binding
 from backend.core.trust.acceptance.certificate import Certificate, Promise

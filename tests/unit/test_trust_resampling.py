@@ -7,7 +7,7 @@ import pytest
 from krippendorff import alpha
 from sklearn.metrics import cohen_kappa_score
 
-from backend.core.agreement import Estimate, NotComputable, Outcome
+from backend.core.measures import Estimate, NotComputable, Outcome
 from backend.core.trust.agreement.raters import (
     Ratings,
     alpha_of_numbers,
@@ -15,10 +15,9 @@ from backend.core.trust.agreement.raters import (
     gwet_ac,
     krippendorff_alpha,
     mean_over_units,
-    percent_agreement,
-    ratings,
 )
 from backend.core.trust.agreement.resampling import GROUPS, group_of_each
+from tests.rated import ratings
 
 
 def found(outcome: Outcome) -> Estimate:
@@ -54,13 +53,13 @@ def test_names_and_numbers_of_images_give_the_same_interval() -> None:
     assert mean_over_units(values, numbers) == mean_over_units(values, [str(number) for number in numbers])
 
 
-def test_a_weight_of_two_is_two_units_for_kappa_percent_and_ac() -> None:
+def test_a_weight_of_two_is_two_units_for_kappa_and_ac() -> None:
     """Every coefficient but alpha, which counts how many values there are, is the same for a unit twice."""
     rows = [("a", "a"), ("a", "b"), ("b", "b"), ("c", "b"), ("c", "c")]
     weights = [1, 2, 1, 3, 2]
     twice = [row for row, times in zip(rows, weights, strict=True) for _ in range(times)]
-    weighted, repeated = ratings(rows, "abc", weights=weights), ratings(twice, "abc")
-    for measure in (percent_agreement, cohen_kappa, gwet_ac):
+    weighted, repeated = ratings(rows, "abc", weights), ratings(twice, "abc")
+    for measure in (cohen_kappa, gwet_ac):
         assert found(measure(weighted)).value == pytest.approx(found(measure(repeated)).value)
     first, second = zip(*rows, strict=True)
     by_library = cohen_kappa_score(first, second, sample_weight=weights)

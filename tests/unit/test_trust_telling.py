@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backend.core.agreement import Estimate, NotComputable
+from backend.core.measures import Estimate, NotComputable
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.binding import Binding
 from backend.core.trust.acceptance.blind import BlindSlice

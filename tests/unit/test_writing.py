@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from backend.core.types import Reply, Unwritten, Writing, Written
-from backend.core.writing import box_writing, claims_writing, text_writing, vqa_writing
+from backend.core.writing import box_writing, claims_writing, reply_schema, text_writing, vqa_writing
 from backend.engines.base import WriteRequest
 from backend.engines.local import LocalEngine
 from backend.engines.prefill import image_inputs
-from backend.engines.writing import Job, gumbel
+from backend.engines.writing import SCHEMAS, Grammars, Job, gumbel
 from backend.errors import EngineError
 from tests.tiny_models import FAMILIES, save_tiny_model
 
@@ -54,6 +54,16 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("qwen2_5_vl"), "qwen2_5_vl")
+
+
+def test_grammars_of_tasks_that_bring_their_own_choices_do_not_pile_up(engine: LocalEngine) -> None:
+    grammars = Grammars(engine.loaded())
+    for number in range(SCHEMAS + 5):
+        grammars.matcher(reply_schema(label={"enum": [f"choice {number}"]}))
+    kept = grammars.at_start.cache_info()
+    assert (kept.currsize, kept.misses) == (SCHEMAS, SCHEMAS + 5)
+    grammars.matcher(reply_schema(label={"enum": [f"choice {SCHEMAS + 4}"]}))
+    assert grammars.at_start.cache_info().hits == 1
 
 
 def ask(writing: Writing, images: int = 1, temperature: float = 0.0, seed: int = 0, fields: str = "") -> WriteRequest:

@@ -86,9 +86,9 @@ class Judged:
         return self.verdict.decision_probs.get("accept", float("nan"))
 
 
-def held_out(count: int, seed: int = SEED) -> list[HeldOut]:
+def held_out(count: int) -> list[HeldOut]:
     """Examples over all corruptions on undamaged boards, and right ones on every damaged condition."""
-    rng = random.Random(seed)
+    rng = random.Random(SEED)
     made: list[HeldOut] = []
     plan: list[tuple[Condition, Corruption]] = [
         *(("clean", corruption) for corruption in (*CORRUPTIONS, "none")),

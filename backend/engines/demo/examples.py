@@ -15,6 +15,7 @@ from backend.engines.demo.world import (
     REALISM,
     SHAPES,
     WHOLE,
+    WORDS,
     Area,
     Change,
     Scene,
@@ -91,10 +92,7 @@ def make_example(scene: Scene, corruption: Corruption, rng: random.Random) -> Ex
         if len(said) != len(styles):
             styles = [rng.randrange(3) for _ in said]
         caption = _caption(said, styles, layout_seed)
-        claims = tuple(
-            Claim(piece.text, statement.holds(scene), _wrong_words(piece.text, statement, scene), statement.area)
-            for piece, statement in zip(split_claims(caption), said, strict=True)
-        )
+        claims = _claims(caption, said, scene)
         wrong = sum(not claim.holds for claim in claims)
     text_level = 5
     if corruption == "misspelled":
@@ -112,6 +110,13 @@ def make_example(scene: Scene, corruption: Corruption, rng: random.Random) -> Ex
         text=text_level,
         consistency=_consistency(wrong, len(claims)),
         requested_level=_requested_level(features),
+    )
+
+
+def _claims(caption: str, said: tuple[Statement, ...], scene: Scene) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(piece.text, statement.holds(scene), _wrong_words(piece.text, statement, scene), statement.area)
+        for piece, statement in zip(split_claims(caption), said, strict=True)
     )
 
 
@@ -224,8 +229,6 @@ def _features(scene: Scene, corruption: Corruption, rng: random.Random) -> tuple
 
 
 def _absent_features(scene: Scene) -> list[str]:
-    from backend.engines.demo.world import WORDS
-
     things = [thing for thing in scene.things if thing]
     colours, shapes = {thing.colour for thing in things}, {thing.shape for thing in things}
     return [

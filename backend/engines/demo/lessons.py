@@ -269,16 +269,10 @@ class Lessons:
         captions: list[tuple[int, int]] = []
         for row, lesson in enumerate(lessons):
             prefix = self._prefix(lesson)
-            used, parts, replies = len(prefix), [], []
-            for branch in self.branches(lesson, rng):
-                reply = self._ids(branch.reply)
-                part = [*self._ids(branch.asked + self._tail), *reply[:-1]]
-                if used + len(part) <= self._length:
-                    used += len(part)
-                    parts.append(part)
-                    replies.append((reply, branch.weight))
+            parts, replies = self._fitting(self.branches(lesson, rng), self._length - len(prefix))
             layout = lay_out(len(prefix), [len(part) for part in parts], self._length)
-            ids[row, :used] = [*prefix, *(token for part in parts for token in part)]
+            packed = [*prefix, *(token for part in parts for token in part)]
+            ids[row, : len(packed)] = packed
             segments[row], offsets[row], prefix_lens[row] = layout.segments, layout.offsets, len(prefix)
             if lesson.example and lesson.example.caption == lesson.example.original:
                 captions += [(row, column) for column in range(self._head_length, len(prefix))]
@@ -300,6 +294,19 @@ class Lessons:
             caption_rows=torch.tensor(caption_rows, dtype=torch.long),
             caption_columns=torch.tensor(caption_columns, dtype=torch.long),
         )
+
+    def _fitting(self, branches: list[Branch], room: int) -> tuple[list[list[int]], list[tuple[list[int], float]]]:
+        """The tokens of each branch that still fits, and its reply's tokens with their weight."""
+        parts: list[list[int]] = []
+        replies: list[tuple[list[int], float]] = []
+        for branch in branches:
+            reply = self._ids(branch.reply)
+            part = [*self._ids(branch.asked + self._tail), *reply[:-1]]
+            if len(part) <= room:
+                room -= len(part)
+                parts.append(part)
+                replies.append((reply, branch.weight))
+        return parts, replies
 
     def _prefix(self, lesson: Lesson) -> list[int]:
         fields = render_fields(text_fields(lesson.example)) if lesson.example else ""

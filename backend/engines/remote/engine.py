@@ -68,7 +68,6 @@ class RemoteEngine:
         dialect: DialectName = "auto",
         max_pixels: int = 1280 * 28 * 28,
         policy: Policy | None = None,
-        rubric: Rubric | None = None,
     ) -> None:
         """`servers` are addresses, with or without `/v1`; `max_pixels` is the largest image area the model sees.
 
@@ -82,7 +81,6 @@ class RemoteEngine:
         self._dialect: DialectName = dialect
         self._max_pixels = max_pixels
         self._policy = policy or Policy()
-        self._rubric = rubric
         self._family = family_of(model)
         self._session: _Session | None = None
         self._encoded: _Encoded = ((), None, ())
@@ -101,8 +99,8 @@ class RemoteEngine:
 
     @property
     def default_rubric(self) -> Rubric:
-        """The product's default, unless the engine was made with its own."""
-        return self._rubric or default_rubric()
+        """The product's default."""
+        return default_rubric()
 
     def load(self) -> None:
         """Find out what the servers speak; a second call does nothing. Raises EngineError saying what is wrong."""

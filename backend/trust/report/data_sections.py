@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.core.trust.bias.groups import FieldGroups, GroupStats
+from backend.core.trust.diversity.features import Requested
 from backend.core.trust.diversity.variety import Diversity, TextDiversity
 from backend.report.page import Axis, Block, IntervalRow, Intervals, Notice, Paragraph, Section, Table
 from backend.trust.report.facts import Report
@@ -57,7 +58,7 @@ def diversity_section(report: Report) -> Section:
         blocks.append(_texts(found.texts))
     blocks.append(_images(found))
     if found.requested is not None:
-        blocks.append(_requested(found))
+        blocks.append(_requested(found.requested))
     fields = [*([found.languages] if found.languages else []), *found.fields]
     if fields:
         rows = tuple(
@@ -99,41 +100,19 @@ def _bars(title: str, groups: tuple[GroupStats, ...]) -> Intervals:
 
 def _bias_table(report: Report) -> Table:
     found = report.biases
-    rows: list[tuple[str, str, str]] = []
-    for one in found.length:
-        rows.append(
-            (
-                f"length in {one.unit}",
-                number_cell(one.given_people),
-                "correlation with acceptance among texts that people answer alike; 0 is no bias",
-            )
-        )
+    alike = "correlation with acceptance among texts that people answer alike; 0 is no bias"
+    rows = [(f"length in {one.unit}", number_cell(one.given_people), alike) for one in found.length]
     family = found.family
-    rows.append(
-        (
-            f"own family ({family.judge_model})",
-            share_cell(of_share(family.at_same_answer)),
-            family.refused or "how much more of its own family's texts it accepts, among those people answer alike",
-        )
-    )
+    more = family.refused or "how much more of its own family's texts it accepts, among those people answer alike"
+    rows.append((f"own family ({family.judge_model})", share_cell(of_share(family.at_same_answer)), more))
     if found.position is not None:
         place = found.position
         rows.append(("orders that disagree", share_cell(of_share(place.undecided)), "undecided preferences"))
-        rows.append(
-            (
-                "first of two",
-                share_cell(of_share(place.first)),
-                place.refused or f"of its preferences; by chance {percent(place.by_chance)}",
-            )
-        )
+        chance = place.refused or f"of its preferences; by chance {percent(place.by_chance)}"
+        rows.append(("first of two", share_cell(of_share(place.first)), chance))
     reliance = found.reliance
-    rows.append(
-        (
-            "same verdict without the image",
-            share_cell(of_share(reliance.independent)),
-            reliance.refused or f"of {counted(reliance.asked, 'task')} judged with and without it",
-        )
-    )
+    asked = reliance.refused or f"of {counted(reliance.asked, 'task')} judged with and without it"
+    rows.append(("same verdict without the image", share_cell(of_share(reliance.independent)), asked))
     return Table(columns("Bias", "#Measured", "What it is"), tuple(rows), "Biases looked for")
 
 
@@ -168,10 +147,7 @@ def _images(found: Diversity) -> Paragraph:
     return Paragraph(said)
 
 
-def _requested(found: Diversity) -> Block:
-    requested = found.requested
-    if requested is None:
-        return Paragraph("")
+def _requested(requested: Requested) -> Block:
     common = requested.features[:_MOST_ROWS]
     found_by = {
         "#All found, judge": tuple(share_cell(of_share(one.all_found)) for one in common),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from backend.core.agreement import NotComputable
 from backend.core.deciding import deciding_control, verdict_of
+from backend.core.measures import NotComputable
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
-from backend.core.trust.acceptance.blind import BlindSlice, only_random, slice_of, strata_of
+from backend.core.trust.acceptance.blind import BlindSlice, blind_slice_of, only_random, strata_of
 from backend.core.trust.acceptance.certificate import Certificate
 from backend.core.trust.acceptance.risk import RiskCurve, risk_curve
 from backend.core.trust.acceptance.watch import Watch
@@ -158,7 +158,7 @@ def make_report(
         fingerprint=project.fingerprint,
         made_at=datetime.now(UTC),
         counts=counts_of(reading),
-        slices={name: _counted(slice_of(tasks, plan)) for name, tasks in strata.items()} if plan else {},
+        slices={name: _counted(blind_slice_of(tasks, plan)) for name, tasks in strata.items()} if plan else {},
         **found,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backend.core.agreement import NotComputable
+from backend.core.measures import NotComputable
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.certificate import Certificate
 from backend.report.page import Headline, Measure, Notice, Page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.core.agreement import NotComputable
+from backend.core.measures import NotComputable
 from backend.core.trust.agreement.corrections import Edits
 from backend.core.trust.agreement.project_agreement import Agreement, ControlAgreement
 from backend.core.trust.agreement.raters import Confusion

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from backend.core.agreement import NotComputable
+from backend.core.measures import NotComputable
 from backend.core.trust.acceptance.bad_accepted import BadAccepted
 from backend.core.trust.acceptance.certificate import Certificate
+from backend.core.trust.acceptance.risk import RiskPoint
 from backend.core.trust.acceptance.watch import Watch
 from backend.report.page import (
     Axis,
@@ -53,6 +54,12 @@ def risk_section(report: Report) -> Section:
     if not risk.points:
         text = "No blind labels yet of answers that could do without a person."
         return Section("risk", "Risk and coverage", text)
+    lead = f"From {counted(risk.labels, 'blind label')}. What a stricter or laxer promise would save."
+    return Section("risk", "Risk and coverage", lead, (_risk_curve(report), _saved(report)))
+
+
+def _risk_curve(report: Report) -> Curve:
+    risk = report.risk
     told = tuple(one for one in risk.points if one.labels >= _FEWEST_SHOWN) or risk.points
     lines = [Line("wrong among the accepted", tuple((one.coverage, one.risk) for one in told))]
     if not risk.weighted:
@@ -63,7 +70,7 @@ def risk_section(report: Report) -> Section:
         if isinstance(each, Certificate) and risk.tasks and each.labels_above
     )
     promised = [e.promise.max_error for e in report.standing.certificates.values() if isinstance(e, Certificate)]
-    curve = Curve(
+    return Curve(
         "If the surest tasks were accepted, how many of them would be wrong?",
         Axis("share of all tasks accepted", low=0, high=1),
         Axis("share of wrong ones among them", low=0),
@@ -73,19 +80,20 @@ def risk_section(report: Report) -> Section:
         caption="From left to right more and more tasks are accepted, the surest first. A judge that knows when it "
         "errs has a line that stays low for long. The upper bound holds for each point by itself, not for all at once.",
     )
+
+
+def _saved(report: Report) -> Table:
     rows = tuple(
         (percent(one.at_most), percent(one.point.coverage if one.point else 0.0), _basis(one.point))
-        for one in risk.saved
+        for one in report.risk.saved
     )
-    saved = Table(
+    return Table(
         columns("#Wrong at most, observed", "#Review saved", "Seen on"),
         rows,
         "Review saved, by the risk taken",
         "What was observed on the blind labels, so it flatters: the best of many thresholds was picked. The "
         "certificate above is what may be relied on, if this table did not decide when to ask for it.",
     )
-    lead = f"From {counted(risk.labels, 'blind label')}. What a stricter or laxer promise would save."
-    return Section("risk", "Risk and coverage", lead, (curve, saved))
 
 
 def quality_section(report: Report) -> Section:
@@ -198,8 +206,5 @@ def _audit(audit: Watch) -> Notice:
     return Notice("bad", "The continuing audit says that the promise is broken", text)
 
 
-def _basis(point: object) -> str:
-    if point is None:
-        return "no threshold has so few"
-    labels, wrong = getattr(point, "labels", 0), getattr(point, "wrong", 0)
-    return f"{counted(labels, 'label')}, {wrong} wrong"
+def _basis(point: RiskPoint | None) -> str:
+    return f"{counted(point.labels, 'label')}, {point.wrong} wrong" if point else "no threshold has so few"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.core.agreement import Estimate, NotComputable, Outcome
+from backend.core.measures import Estimate, NotComputable, Outcome
 from backend.core.trust.acceptance.intervals import Interval
 from backend.core.trust.agreement.spread import Spread
 from backend.core.trust.bias.shares import Share
@@ -61,11 +61,11 @@ def number_cell(outcome: Outcome | None) -> str:
     return f"{outcome.value:.2f} ({outcome.low:.2f}{to}{outcome.high:.2f})"
 
 
-def spread_cell(spread: Spread | None, unit: str = "", digits: int = 1) -> str:
+def spread_cell(spread: Spread | None, digits: int = 1) -> str:
     """Median and quartiles, for a table."""
     if spread is None:
         return NOT_KNOWN
-    return f"{spread.median:.{digits}f}{unit} ({spread.lower:.{digits}f} to {spread.upper:.{digits}f})"
+    return f"{spread.median:.{digits}f} ({spread.lower:.{digits}f} to {spread.upper:.{digits}f})"
 
 
 def columns(*titles: str) -> tuple[Column, ...]:

@@ -25,11 +25,6 @@ class BadAccepted:
     """(errors + 1) / (labels + 1), at most max_bad."""
     binding: Binding
 
-    @property
-    def coverage(self) -> float:
-        """Share of the project that may be accepted."""
-        return self.accepted / self.tasks
-
     def to_json(self) -> str:
         """As one line that `bad_accepted_from_json` reads."""
         return json.dumps({"type": "bad accepted", **asdict(self)})

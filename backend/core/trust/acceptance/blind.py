@@ -46,7 +46,7 @@ def strata_of(project: LabelledProject, plan: AuditPlan) -> dict[str, tuple[Labe
     return {name: tuple(tasks) for name, tasks in sorted(groups.items())}
 
 
-def slice_of(tasks: Iterable[LabelledTask], plan: AuditPlan) -> BlindSlice:
+def blind_slice_of(tasks: Iterable[LabelledTask], plan: AuditPlan) -> BlindSlice:
     """The slice among tasks that were drawn with the same probability."""
     drawn = sorted(
         (task for task in tasks if task.drawn_with is not None and task.judge is not None),
@@ -66,7 +66,7 @@ def only_random(project: LabelledProject, plan: AuditPlan) -> LabelledProject:
     """
     likelihood: dict[int, float] = {}
     for tasks in strata_of(project, plan).values():
-        found = slice_of(tasks, plan)
+        found = blind_slice_of(tasks, plan)
         for task in found.labelled:
             likelihood[task.task] = (task.drawn_with or 1.0) * len(found.labelled) / found.drawn
     return replace(project, tasks=tuple(_counted(task, likelihood) for task in project.tasks))

@@ -36,7 +36,7 @@ from math import ceil, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 from backend.core.trust.acceptance.binding import Binding
 from backend.core.trust.acceptance.intervals import upper_bound
 
@@ -109,11 +109,6 @@ class Certificate:
     upper_bound: float
     """Of the share of wrong ones among the accepted (Clopper and Pearson at this threshold); at most max_error."""
     binding: Binding
-
-    @property
-    def coverage(self) -> float:
-        """Share of the project that may be accepted."""
-        return self.accepted / self.tasks
 
     def to_json(self) -> str:
         """As one line that `certificate_from_json` reads."""

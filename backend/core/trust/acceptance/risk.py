@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.agreement import Array
 from backend.core.deciding import can_stand_alone, decides_alike
+from backend.core.measures import Array
 from backend.core.trust.acceptance.intervals import exact
 from backend.core.trust.labels import LabelledProject
 from backend.core.trust.slices import BlindAnswer, blind_answers

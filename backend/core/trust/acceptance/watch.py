@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 
 
 @dataclass(frozen=True, slots=True)

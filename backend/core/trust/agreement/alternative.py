@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Answer = str | int | float
-EXPERTS, SKILLED, CROWD = 0.2, 0.15, 0.1
-"""What a person may be better by and still be replaced, because a person costs more, by who the people are."""
+SKILLED = 0.15
+"""What a skilled annotator may be better by and still be replaced, because a person costs more."""
 FEWEST_ITEMS = 30
 FALSE_DISCOVERIES = 0.05
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.agreement import Array, Estimate, NotComputable, Outcome
+from backend.core.measures import Array, Estimate, NotComputable, Outcome
 from backend.core.trust.agreement.answers import NotMeasured, measured_as
 from backend.core.trust.agreement.project_agreement import RESAMPLES, Rows, agreed_share, judge_and_people
 from backend.core.trust.agreement.resampling import estimate_of_sums, honest_at_the_ends, share
@@ -34,39 +34,27 @@ class Anchoring:
     sentence: str
 
 
-def anchoring_of(project: LabelledProject, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Anchoring, ...]:
+def anchoring_of(project: LabelledProject) -> tuple[Anchoring, ...]:
     """Every control with a fixed set of answers, in the form's order.
 
     Images are drawn as wholes, with the blind and the shown tasks of one together.
     """
     blind, shown = slice_of(project, "blind"), slice_of(project, "shown")
     return tuple(
-        _anchoring(
-            control.name,
-            judge_and_people(blind, control, measured),
-            judge_and_people(shown, control, measured),
-            resamples,
-            seed,
-        )
+        _anchoring(control.name, judge_and_people(blind, control, measured), judge_and_people(shown, control, measured))
         for control in project.config.controls
         if not isinstance(measured := measured_as(control), NotMeasured)
     )
 
 
-def _anchoring(control: str, blind: Rows, shown: Rows, resamples: int, seed: int) -> Anchoring:
+def _anchoring(control: str, blind: Rows, shown: Rows) -> Anchoring:
     sums = np.concatenate([_sums(blind, 0), _sums(shown, 2)])
     clusters = np.concatenate([blind.clusters, shown.clusters])
 
     def outcome(of_sums: Callable[[Array], Array], part: slice, reason: str) -> Outcome:
         own = sums[part]
         return estimate_of_sums(
-            lambda rows: own[rows],
-            of_sums,
-            clusters[part],
-            resamples=resamples,
-            seed=seed,
-            empty=reason,
-            undefined=reason,
+            lambda rows: own[rows], of_sums, clusters[part], resamples=RESAMPLES, empty=reason, undefined=reason
         )
 
     first = len(blind.items)

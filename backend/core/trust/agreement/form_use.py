@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Outcome
 from backend.core.changes import same_value
 from backend.core.kinds import Kind
+from backend.core.measures import Outcome
 from backend.core.trust.agreement.project_agreement import RESAMPLES
 from backend.core.trust.agreement.resampling import estimate_of_sums, honest_at_the_ends, share
 from backend.core.trust.labels import LabelledProject
@@ -58,7 +58,7 @@ class ProjectUse:
     overall: FormUse
 
 
-def form_use_of(project: LabelledProject, *, resamples: int = RESAMPLES, seed: int = 0) -> ProjectUse:
+def form_use_of(project: LabelledProject) -> ProjectUse:
     """What people who saw the judge's answer did with it, label by label."""
     shown = slice_of(project, "shown")
     labels = [
@@ -72,11 +72,11 @@ def form_use_of(project: LabelledProject, *, resamples: int = RESAMPLES, seed: i
     names = [control.name for control in project.config.controls]
     became = [[_became(judge.get(name), human.get(name)) for _, judge, human in labels] for name in names]
     controls = tuple(
-        ControlUse(control.name, control.tag, _use(of_control, clusters, resamples, seed))
+        ControlUse(control.name, control.tag, _use(of_control, clusters))
         for control, of_control in zip(project.config.controls, became, strict=True)
     )
     every = [kind for of_control in became for kind in of_control]
-    together = _use(every, np.tile(clusters, len(names)), resamples, seed)
+    together = _use(every, np.tile(clusters, len(names)))
     return ProjectUse(project.kind, len(labels), controls, together)
 
 
@@ -89,7 +89,7 @@ def _became(judge: Value | None, human: Value | None) -> int:
     return 0 if same_value(judge, human) else 1
 
 
-def _use(became: Iterable[int], clusters: NDArray[np.intp], resamples: int, seed: int) -> FormUse:
+def _use(became: Iterable[int], clusters: NDArray[np.intp]) -> FormUse:
     places = np.fromiter(became, np.intp)
     counts = np.bincount(places, minlength=_KINDS)
     filled = np.flatnonzero(places != _KINDS - 1)
@@ -98,8 +98,7 @@ def _use(became: Iterable[int], clusters: NDArray[np.intp], resamples: int, seed
         lambda rows: sums[rows],
         lambda total: share(total[:, 0], total[:, 1]),
         clusters[filled],
-        resamples=resamples,
-        seed=seed,
+        resamples=RESAMPLES,
         empty="no label of someone who saw the judge's answer has anything here, of the judge or of the person",
     )
     confirmed, changed, added, removed, empty = (int(count) for count in counts)

@@ -14,9 +14,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array, NotComputable, Outcome
 from backend.core.kinds import Kind
 from backend.core.label_config import Control
+from backend.core.measures import Array, NotComputable, Outcome
 from backend.core.trust.agreement.answers import Item, Measured, NotMeasured, item_of, measured_as, scale_of
 from backend.core.trust.agreement.raters import (
     Category,
@@ -108,7 +108,7 @@ class Rows:
     weights: tuple[float, ...] | None
 
 
-def agreement_of(project: LabelledProject, *, resamples: int = RESAMPLES, seed: int = 0) -> ProjectAgreement:
+def agreement_of(project: LabelledProject) -> ProjectAgreement:
     """Agreement in every control of the project that has a fixed set of answers."""
     blind, shown = slice_of(project, "blind"), slice_of(project, "shown")
     controls = []
@@ -118,7 +118,7 @@ def agreement_of(project: LabelledProject, *, resamples: int = RESAMPLES, seed: 
         if isinstance(measured, NotMeasured):
             not_measured.append(measured)
             continue
-        sides = [_compared(side, control, measured, resamples, seed) for side in (blind, shown)]
+        sides = [_compared(side, control, measured) for side in (blind, shown)]
         controls.append(ControlAgreement(control.name, control.tag, measured, *sides))
     return ProjectAgreement(project.kind, tuple(controls), tuple(not_measured), blind.weights is not None)
 
@@ -170,15 +170,15 @@ def _rows(labelled: Slice, numbers: Sequence[int], items: Sequence[tuple[Item, .
     return Rows(tuple(items), names, labelled.images[np.array(numbers, dtype=np.intp)], own)
 
 
-def _compared(labelled: Slice, control: Control, measured: Measured, resamples: int, seed: int) -> Compared:
+def _compared(labelled: Slice, control: Control, measured: Measured) -> Compared:
     judge, people = (rows(labelled, control, measured) for rows in (judge_and_people, people_and_people))
     return Compared(
-        _agreement(judge, control, measured, "no task with an answer of the judge and of people", resamples, seed),
-        _agreement(people, control, measured, "no task with the answers of two people", resamples, seed),
+        _agreement(judge, control, measured, "no task with an answer of the judge and of people"),
+        _agreement(people, control, measured, "no task with the answers of two people"),
     )
 
 
-def _agreement(rows: Rows, control: Control, measured: Measured, empty: str, resamples: int, seed: int) -> Agreement:
+def _agreement(rows: Rows, control: Control, measured: Measured, empty: str) -> Agreement:
     counts = (len(rows.items), len(np.unique(rows.clusters)), len(rows.raters))
     if not rows.items:
         why = NotComputable(empty, 0)
@@ -186,7 +186,7 @@ def _agreement(rows: Rows, control: Control, measured: Measured, empty: str, res
 
     def mean(of: Callable[[tuple[Item, ...]], float]) -> Outcome:
         values = np.array([of(row) for row in rows.items])
-        return mean_over_units(values, rows.clusters, _scaled(rows), resamples=resamples, seed=seed)
+        return mean_over_units(values, rows.clusters, _scaled(rows), resamples=RESAMPLES)
 
     percent = honest_at_the_ends(mean(agreed_share))
     if measured == "sets":
@@ -195,15 +195,15 @@ def _agreement(rows: Rows, control: Control, measured: Measured, empty: str, res
     no_sets = NotComputable("only answers that are sets overlap in part", len(rows.items))
     if measured == "numbers":
         numbers = [[float(x) for x in row if isinstance(x, int | float)] for row in rows.items]
-        alpha = alpha_of_numbers(numbers, rows.clusters, rows.weights, resamples=resamples, seed=seed)
+        alpha = alpha_of_numbers(numbers, rows.clusters, rows.weights, resamples=RESAMPLES)
         why = NotComputable("numbers have no fixed set of answers: read alpha", len(rows.items))
         return Agreement(*counts, percent, no_sets, why, alpha, why, why)
-    kappa, alpha, ac, table = _of_categories(rows, control, measured, resamples, seed)
+    kappa, alpha, ac, table = _of_categories(rows, control, measured)
     return Agreement(*counts, percent, no_sets, kappa, alpha, ac, table)
 
 
 def _of_categories(
-    rows: Rows, control: Control, measured: Measured, resamples: int, seed: int
+    rows: Rows, control: Control, measured: Measured
 ) -> tuple[Outcome, Outcome, Outcome, Confusion | NotComputable]:
     """Kappa, alpha, AC and the table."""
     scale = scale_of(control, [item for row in rows.items for item in row if not isinstance(item, frozenset)])
@@ -214,16 +214,16 @@ def _of_categories(
     given = _ratings(rows, scale)
     weights: Weights = "quadratic" if measured == "steps" else "identity"
     level: Level = "ordinal" if measured == "steps" else "nominal"
-    alpha = krippendorff_alpha(given, level, resamples=resamples, seed=seed)
-    ac = gwet_ac(given, weights, resamples=resamples, seed=seed)
+    alpha = krippendorff_alpha(given, level, resamples=RESAMPLES)
+    ac = gwet_ac(given, weights, resamples=RESAMPLES)
     if len(rows.raters) != 2:
         why = NotComputable(f"it is for two raters, and these are {len(rows.raters)}", len(rows.items))
         return why, alpha, ac, why
-    return cohen_kappa(given, weights, resamples=resamples, seed=seed), alpha, ac, confusion(given)
+    return cohen_kappa(given, weights, resamples=RESAMPLES), alpha, ac, confusion(given)
 
 
 def _ratings(rows: Rows, scale: Sequence[Category]) -> Ratings:
-    """As `ratings` makes them, for many tasks; a row is as long as most people said something of one task."""
+    """Places on the scale; a row is as long as the most people who said something of one task."""
     place: Mapping[Item, float] = {category: float(number) for number, category in enumerate(scale)}
     lengths = np.fromiter(map(len, rows.items), np.intp, len(rows.items))
     places = np.full((len(rows.items), int(lengths.max())), np.nan)

@@ -8,14 +8,14 @@ against theirs by a test.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import RESAMPLES, Array, Outcome
+from backend.core.measures import RESAMPLES, Array, Outcome
 from backend.core.trust.agreement.resampling import Clusters, estimate_of_sums, share
 
 Category = str | int | float
@@ -50,31 +50,6 @@ class Ratings:
     """
 
 
-def ratings(
-    rows: Sequence[Sequence[Category | None]],
-    categories: Sequence[Category],
-    clusters: Sequence[Hashable] | None = None,
-    weights: Sequence[float] | None = None,
-) -> Ratings:
-    """Ratings from one row per unit with one entry per rater, None where there is none.
-
-    Without clusters every unit is its own. Weights are scaled to a mean of 1. Raises ValueError for a category that is
-    not on the scale, for rows of different lengths and for clusters or weights that do not fit.
-    """
-    place = {category: float(number) for number, category in enumerate(categories)}
-    foreign = {value for row in rows for value in row if value is not None and value not in place}
-    if foreign:
-        raise ValueError(f"{sorted(foreign, key=str)[0]!r} is none of the categories {tuple(categories)}")
-    fitting = all(given is None or len(given) == len(rows) for given in (clusters, weights))
-    if len({len(row) for row in rows}) > 1 or not fitting:
-        raise ValueError("every unit needs one entry per rater, None where there is none, one cluster and one weight")
-    cells = [[np.nan if value is None else place[value] for value in row] for row in rows]
-    width = len(rows[0]) if rows else 0
-    drawn = tuple(range(len(rows))) if clusters is None else tuple(clusters)
-    w = None if weights is None or not len(rows) else np.asarray(weights, dtype=np.float64) / np.mean(weights)
-    return Ratings(tuple(categories), np.array(cells, dtype=np.float64).reshape(len(rows), width), drawn, w)
-
-
 def confusion(given: Ratings) -> Confusion:
     """The table of two raters, over the units that both rated; counts, whatever the weights."""
     pairs, size = _pairs(given).places.astype(np.intp), len(given.categories)
@@ -88,7 +63,6 @@ def mean_over_units(
     weights: Array | None = None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Outcome:
     """The weighted mean of one number per unit, such as the share of pairs of raters who agree on it."""
     sums = np.column_stack([values, np.ones(len(values))])
@@ -98,11 +72,10 @@ def mean_over_units(
         clusters,
         weights=weights,
         resamples=resamples,
-        seed=seed,
     )
 
 
-def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES, seed: int = 0) -> Outcome:
+def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES) -> Outcome:
     """Cohen's kappa of two raters, (p_o - p_e) / (1 - p_e) with p_e the sum over k of p_1k p_2k (1960; weights: 1968).
 
     Units that only one rated are left out. It is low when nearly all units are in one category, however well the
@@ -132,14 +105,11 @@ def cohen_kappa(given: Ratings, weights: Weights = "identity", *, resamples: int
         kept.clusters,
         weights=kept.weights,
         resamples=resamples,
-        seed=seed,
         point=point,
     )
 
 
-def krippendorff_alpha(
-    given: Ratings, level: Level = "nominal", *, resamples: int = RESAMPLES, seed: int = 0
-) -> Outcome:
+def krippendorff_alpha(given: Ratings, level: Level = "nominal", *, resamples: int = RESAMPLES) -> Outcome:
     """Krippendorff's alpha, 1 - D_o / D_e, for two or more raters of whom any may be missing (Krippendorff 2011).
 
     Units with a single rating are left out. At the interval level numeric categories count with their values, others
@@ -170,9 +140,7 @@ def krippendorff_alpha(
         domain = values if level == "interval" else np.arange(size)
         return float(alpha(value_counts=counts, value_domain=domain, level_of_measurement=level))
 
-    return estimate_of_sums(
-        sums_of, of_sums, kept.clusters, weights=kept.weights, resamples=resamples, seed=seed, point=point
-    )
+    return estimate_of_sums(sums_of, of_sums, kept.clusters, weights=kept.weights, resamples=resamples, point=point)
 
 
 def alpha_of_numbers(
@@ -181,7 +149,6 @@ def alpha_of_numbers(
     weights: Sequence[float] | None = None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Outcome:
     """Krippendorff's alpha at the interval level of two or more numbers per unit, whatever numbers they are.
 
@@ -204,10 +171,10 @@ def alpha_of_numbers(
         return 1 - share(seen, np.where(by_chance > 1e-9, by_chance, 0))
 
     w = None if weights is None or not len(rows) else np.asarray(weights, dtype=np.float64) / np.mean(weights)
-    return estimate_of_sums(lambda some: sums[some], of_sums, clusters, weights=w, resamples=resamples, seed=seed)
+    return estimate_of_sums(lambda some: sums[some], of_sums, clusters, weights=w, resamples=resamples)
 
 
-def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES, seed: int = 0) -> Outcome:
+def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = RESAMPLES) -> Outcome:
     """Gwet's AC1, or AC2 under weights, for two or more raters of whom any may be missing (Gwet 2008; 2014).
 
     (p_a - p_e) / (1 - p_e) with p_e = T / (K (K - 1)) times the sum over k of pi_k (1 - pi_k), where pi_k is the mean
@@ -228,9 +195,7 @@ def gwet_ac(given: Ratings, weights: Weights = "identity", *, resamples: int = R
         by_chance = alike.sum() / (size * (size - 1)) * (each * (1 - each)).sum(axis=1)
         return share(seen - by_chance, 1 - by_chance)
 
-    return estimate_of_sums(
-        lambda rows: sums[rows], of_sums, kept.clusters, weights=kept.weights, resamples=resamples, seed=seed
-    )
+    return estimate_of_sums(lambda rows: sums[rows], of_sums, kept.clusters, weights=kept.weights, resamples=resamples)
 
 
 def _pairs(given: Ratings) -> Ratings:

@@ -9,9 +9,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import LEVEL, RESAMPLES, Array, Estimate, NotComputable, Outcome, resample_weights
+from backend.core.measures import LEVEL, RESAMPLES, Array, Estimate, NotComputable, Outcome, resample_weights
 from backend.core.trust.acceptance.intervals import exact
 
+SEED = 0
+"""Of everything that is drawn, so that a report of the same labels is the same."""
 GROUPS = 1_000
 """More images than this are dealt at random into so many groups, and the groups are drawn.
 
@@ -34,7 +36,6 @@ def estimate_of_sums(
     *,
     weights: Array | None = None,
     resamples: int = RESAMPLES,
-    seed: int = 0,
     point: Callable[[], float] | None = None,
     empty: str = "no unit with ratings by two",
     undefined: str = "only one category was used, so there is no chance to correct for",
@@ -47,20 +48,20 @@ def estimate_of_sums(
     """
     if not len(clusters):
         return NotComputable(empty, 0)
-    groups, count = _groups(clusters, seed)
+    groups, count = _groups(clusters)
     sums = _sums_by_group(sums_of, groups, weights)
     whole = float(of_sums(sums.sum(axis=0, keepdims=True))[0])
     if np.isnan(whole):
         return NotComputable(undefined, len(clusters))
     value = point() if point and weights is None else whole
-    low, high = percentiles(of_sums(draws(len(sums), resamples, seed) @ sums)) if count > 1 else (None, None)
+    low, high = percentiles(of_sums(draws(len(sums), resamples) @ sums)) if count > 1 else (None, None)
     return Estimate(value, low, high, len(clusters), count)
 
 
 @lru_cache(maxsize=2)
-def draws(groups: int, resamples: int, seed: int) -> Array:
+def draws(groups: int, resamples: int) -> Array:
     """How often each group is in each resample, of shape (resamples, groups); kept, for a project has many measures."""
-    drawn = np.concatenate(list(resample_weights(np.arange(groups, dtype=np.intp), resamples, seed)))
+    drawn = np.concatenate(list(resample_weights(np.arange(groups, dtype=np.intp), resamples, SEED)))
     drawn.setflags(write=False)
     return drawn
 
@@ -85,9 +86,9 @@ def honest_at_the_ends(share: Outcome) -> Outcome:
     return replace(share, low=ends.low, high=ends.high)
 
 
-def group_of_each(clusters: Clusters, seed: int = 0) -> NDArray[np.intp]:
+def group_of_each(clusters: Clusters) -> NDArray[np.intp]:
     """The number of the group, of `GROUPS` at most, that each unit's cluster is in."""
-    return _groups(clusters, seed)[0]
+    return _groups(clusters)[0]
 
 
 def share(parts: Array, wholes: Array) -> Array:
@@ -96,11 +97,11 @@ def share(parts: Array, wholes: Array) -> Array:
     return shares
 
 
-def _groups(clusters: Clusters, seed: int) -> tuple[NDArray[np.intp], int]:
+def _groups(clusters: Clusters) -> tuple[NDArray[np.intp], int]:
     index, count = _numbered(clusters)
     if count <= GROUPS:
         return index, count
-    dealt = np.random.default_rng(seed).permutation(count) % GROUPS
+    dealt = np.random.default_rng(SEED).permutation(count) % GROUPS
     return dealt[index].astype(np.intp), count
 
 

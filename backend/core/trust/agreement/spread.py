@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array, Estimate, NotComputable, Outcome, resample_weights
-from backend.core.trust.agreement.resampling import group_of_each, percentiles
+from backend.core.measures import Array, Estimate, NotComputable, Outcome, resample_weights
+from backend.core.trust.agreement.resampling import SEED, group_of_each, percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,17 @@ def median_and_ratio(
     clusters: tuple[Sequence[Hashable], Sequence[Hashable]],
     *,
     resamples: int,
-    seed: int = 0,
 ) -> tuple[Outcome, Outcome, Outcome]:
     """The median of each of two samples and the second over the first, each with its bootstrap interval.
 
     Clusters that both samples have numbers of are drawn for both at once. A ratio to 0 is none.
     """
     sides: list[Array] = [np.asarray(side, dtype=np.float64) for side in (one, other)]
-    groups = group_of_each((*clusters[0], *clusters[1]), seed)
+    groups = group_of_each((*clusters[0], *clusters[1]))
     parts = (groups[: len(one)], groups[len(one) :])
     medians: list[Array] = [np.empty(0) for _ in sides]
     if len(groups):
-        drawn = list(resample_weights(np.arange(int(groups.max()) + 1, dtype=np.intp), resamples, seed))
+        drawn = list(resample_weights(np.arange(int(groups.max()) + 1, dtype=np.intp), resamples, SEED))
         medians = [_medians(side, part, drawn) for side, part in zip(sides, parts, strict=True)]
     counts = [len(set(side)) for side in clusters]
     outcomes = [

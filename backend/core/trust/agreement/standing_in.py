@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.core.agreement import NotComputable
 from backend.core.deciding import deciding_control
-from backend.core.trust.agreement.alternative import SKILLED, NoTest, alternative_test
+from backend.core.measures import NotComputable
+from backend.core.trust.agreement.alternative import SKILLED, Contest, NoTest, alternative_test
 from backend.core.trust.labels import LabelledProject
 from backend.core.trust.slices import slice_of
 from backend.core.trust.truth import decision_of
@@ -52,16 +52,36 @@ class StandingIn:
     """Why the result is weak; None where it is not."""
 
 
-def standing_in(project: LabelledProject, epsilon: float = SKILLED) -> StandingIn | NotComputable:
+def standing_in(project: LabelledProject) -> StandingIn | NotComputable:
     """The test on the tasks whose blind labels and whose judge decide; ties among people are of no matter to it.
 
-    Epsilon is what a person may be better by and still be replaced. The default is the paper's for skilled annotators:
-    people of a project have learned its rules, but are no experts (0.2) and no crowd (0.1). Tasks are not weighted.
+    A person may be better by what the paper takes for skilled annotators: people of a project have learned its rules,
+    but are no experts (0.2) and no crowd (0.1). Tasks are not weighted.
     """
-    control, config = deciding_control(project.config), project.config
-    if config.control(control) is None:
+    control = deciding_control(project.config)
+    if project.config.control(control) is None:
         return NotComputable("the form has no control that decides", 0)
-    blind = slice_of(project, "blind")
+    judge, people = _decisions(project)
+    if len(people) < FEWEST_PEOPLE - 1:
+        return NotComputable(f"{FEWEST_PEOPLE} people are needed who label blind, there are {len(people)}", len(judge))
+    found = alternative_test(judge, dict(sorted(people.items())), SKILLED)
+    if isinstance(found, NoTest):
+        return NotComputable(found.reason, len(judge))
+    return StandingIn(
+        control,
+        found.passed,
+        found.winning_rate,
+        found.advantage,
+        found.epsilon,
+        tuple(map(_beside, found.contests)),
+        found.left_out,
+        TWO_ONLY if len(people) < FEWEST_PEOPLE else None,
+    )
+
+
+def _decisions(project: LabelledProject) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """What the judge decides and what people decide blind, by task; only of tasks where the judge decides."""
+    config, blind = project.config, slice_of(project, "blind")
     judge: dict[str, str] = {}
     people: dict[str, dict[str, str]] = {}
     for task, labels in zip(blind.tasks, blind.labels, strict=True):
@@ -72,26 +92,19 @@ def standing_in(project: LabelledProject, epsilon: float = SKILLED) -> StandingI
         for one in labels:
             if not one.skipped and (theirs := decision_of(one.values, config)) is not None:
                 people.setdefault(one.annotator, {})[str(task.task)] = theirs
-    if len(people) < FEWEST_PEOPLE - 1:
-        return NotComputable(f"{FEWEST_PEOPLE} people are needed who label blind, there are {len(people)}", len(judge))
-    found = alternative_test(judge, dict(sorted(people.items())), epsilon)
-    if isinstance(found, NoTest):
-        return NotComputable(found.reason, len(judge))
-    beside = tuple(
-        PersonBeside(
-            one.comparison.person,
-            one.comparison.items,
-            one.comparison.judge_closer,
-            one.comparison.same,
-            one.comparison.person_closer,
-            one.comparison.judge_advantage,
-            one.comparison.person_advantage,
-            one.p_value,
-            one.judge_wins,
-        )
-        for one in found.contests
-    )
-    caution = TWO_ONLY if len(people) < FEWEST_PEOPLE else None
-    return StandingIn(
-        control, found.passed, found.winning_rate, found.advantage, epsilon, beside, found.left_out, caution
+    return judge, people
+
+
+def _beside(one: Contest) -> PersonBeside:
+    compared = one.comparison
+    return PersonBeside(
+        compared.person,
+        compared.items,
+        compared.judge_closer,
+        compared.same,
+        compared.person_closer,
+        compared.judge_advantage,
+        compared.person_advantage,
+        one.p_value,
+        one.judge_wins,
     )

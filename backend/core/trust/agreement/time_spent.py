@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.core.agreement import Outcome
+from backend.core.measures import Outcome
 from backend.core.trust.agreement.project_agreement import RESAMPLES
 from backend.core.trust.agreement.spread import Spread, median_and_ratio, spread_of
 from backend.core.trust.labels import LabelledProject
@@ -37,10 +37,10 @@ class TimeSpent:
     """Median shown over median blind; below 1 where the judge saves time."""
 
 
-def time_spent(project: LabelledProject, *, resamples: int = RESAMPLES, seed: int = 0) -> TimeSpent:
+def time_spent(project: LabelledProject) -> TimeSpent:
     """What the labels of a project say of the time they took."""
     blind, shown = _times(project, "blind"), _times(project, "shown")
-    medians = median_and_ratio(blind[0], shown[0], (blind[1], shown[1]), resamples=resamples, seed=seed)
+    medians = median_and_ratio(blind[0], shown[0], (blind[1], shown[1]), resamples=RESAMPLES)
     sides = [
         Seconds(spread_of(seconds), without, median)
         for (seconds, _, without), median in zip((blind, shown), medians[:2], strict=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.core.agreement import RESAMPLES, SPEARMAN, Array, Measure, Outcome, estimate
+from backend.core.measures import RESAMPLES, SPEARMAN, Array, Measure, Outcome, estimate
 from backend.core.trust.bias.shares import LEVEL, Index, Observed, Share
 
 
 def partial_spearman(
-    one: Array, other: Array, given: Array, images: Index, weights: Array, resamples: int = RESAMPLES, seed: int = 0
+    one: Array, other: Array, given: Array, images: Index, weights: Array, resamples: int = RESAMPLES
 ) -> Outcome:
     """Spearman's correlation of the first two with the third held fixed, and its bootstrap interval over images.
 
@@ -29,7 +29,7 @@ def partial_spearman(
         return np.clip(ratio, -1.0, 1.0)
 
     measure = Measure(lambda a, b: float(resampled(a, b, np.ones((1, len(a))))[0]), resampled, needs_variation=True)
-    return estimate(measure, one, other, images.tolist(), resamples=resamples, seed=seed)
+    return estimate(measure, one, other, images.tolist(), resamples=resamples)
 
 
 def partial_p(one: Array, other: Array, given: Array, images: Index, weights: Array) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.core.agreement import RESAMPLES
+from backend.core.measures import RESAMPLES
 from backend.core.trust.bias.family_bias import FamilyBias, family_bias, family_warning
 from backend.core.trust.bias.groups import ALPHA, NOTABLE
 from backend.core.trust.bias.length_bias import UNITS, LengthBias, length_bias, length_warning
@@ -51,10 +51,10 @@ class Biases:
     warnings: tuple[str, ...]
 
 
-def biases(project: LabelledProject, *, resamples: int = RESAMPLES, seed: int = 0) -> Biases:
+def biases(project: LabelledProject, *, resamples: int = RESAMPLES) -> Biases:
     """Every bias that the project's data can show; correlations have bootstrap intervals from so many resamples."""
     opinions, sides = opinions_of(project), sides_of(project)
-    found = (length_bias(project, opinions, sides, unit, resamples, seed) for unit in UNITS)
+    found = (length_bias(project, opinions, sides, unit, resamples) for unit in UNITS)
     length = tuple(one for one in found if one is not None)
     of_family = family_bias(project, opinions)
     place = position_bias(project, sides) if sides else None

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.core.families import family, same_family
+from backend.core.trust.accepted import gives_verdicts
 from backend.core.trust.bias.association import partial_p, slope
 from backend.core.trust.bias.groups import FEWEST_TASKS, GroupStats, describe
 from backend.core.trust.bias.metadata import Parting
-from backend.core.trust.bias.opinions import Opinions, gives_verdicts
+from backend.core.trust.bias.opinions import Opinions
 from backend.core.trust.bias.shares import Index, Share, difference, more_or_fewer, net_share
 from backend.core.trust.labels import LabelledProject
 

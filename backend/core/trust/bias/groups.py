@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 from backend.core.trust.bias.metadata import LeftOut, Parting, members, partings, shortened
 from backend.core.trust.bias.opinions import Opinions, opinions_of
 from backend.core.trust.bias.shares import (
@@ -117,11 +117,11 @@ class GroupReport:
     """Every field's, in their order."""
 
 
-def group_report(project: LabelledProject, fields: Sequence[str] = (), *, seed: int = 0) -> GroupReport:
+def group_report(project: LabelledProject, fields: Sequence[str] = ()) -> GroupReport:
     """The groups of every metadata field; `fields` are looked at in any case, as `partings` says."""
     opinions = opinions_of(project)
     parted, left_out = partings(project, fields)
-    compared = [compare(opinions, parting, seed=seed) for parting in parted]
+    compared = [compare(opinions, parting) for parting in parted]
     ps = iter(adjusted([one.p for each in compared for one in each if one.p is not None]))
     reported = []
     for parting, each in zip(parted, compared, strict=True):
@@ -138,7 +138,7 @@ def describe(opinions: Opinions, parting: Parting) -> tuple[GroupStats, ...]:
     return tuple(_stats(opinions, name, inside) for name, inside in members(parting))
 
 
-def compare(opinions: Opinions, parting: Parting, *, seed: int = 0) -> tuple[Comparison, ...]:
+def compare(opinions: Opinions, parting: Parting) -> tuple[Comparison, ...]:
     """The groups held against each other, with p-values as they are; nothing for what is known of no task."""
     outcomes: tuple[tuple[Compared, Array, Interval], ...] = (
         ("accepted", opinions.accepted, share),
@@ -146,7 +146,7 @@ def compare(opinions: Opinions, parting: Parting, *, seed: int = 0) -> tuple[Com
         ("lenient", opinions.lenient, net_share),
     )
     return tuple(
-        _comparison(of, opinions, values, interval, parting, seed)
+        _comparison(of, opinions, values, interval, parting)
         for of, values, interval in outcomes
         if not np.isnan(values).all()
     )
@@ -175,9 +175,7 @@ def _stats(opinions: Opinions, name: str, inside: NDArray[np.bool_]) -> GroupSta
     )
 
 
-def _comparison(
-    of: Compared, opinions: Opinions, values: Array, interval: Interval, parting: Parting, seed: int
-) -> Comparison:
+def _comparison(of: Compared, opinions: Opinions, values: Array, interval: Interval, parting: Parting) -> Comparison:
     known = ~np.isnan(values)
     large = [
         number
@@ -193,7 +191,7 @@ def _comparison(
     groups: Index = np.searchsorted(np.array(large), parting.index[chosen])
     parts = [observed.where(groups == number) for number in range(len(large))]
     high, low, gap = _largest(parts, interval)
-    tested = homogeneity(observed, groups, seed)
+    tested = homogeneity(observed, groups)
     if isinstance(tested, str):
         return Comparison(of, names, None, None, "", names[high], names[low], gap, tested)
     return Comparison(of, names, tested.p, None, tested.method, names[high], names[low], gap)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from backend.core.agreement import SPEARMAN, Array, Estimate, NotComputable, Outcome, estimate
+from backend.core.measures import SPEARMAN, Array, Estimate, NotComputable, Outcome, estimate
 from backend.core.trust.bias.association import mid_ranks, partial_p, partial_spearman
 from backend.core.trust.bias.groups import GroupStats, describe
 from backend.core.trust.bias.metadata import quarters
@@ -48,7 +48,7 @@ class LengthBias:
 
 
 def length_bias(
-    project: LabelledProject, opinions: Opinions, sides: Sides | None, unit: Unit, resamples: int, seed: int
+    project: LabelledProject, opinions: Opinions, sides: Sides | None, unit: Unit, resamples: int
 ) -> LengthBias | None:
     """The correlations; None where no text is judged, or more than two compete."""
     lengths = _lengths(project, unit)
@@ -63,9 +63,9 @@ def length_bias(
     few = NotComputable(f"fewer than {FEWEST_LABELS} blind answers", int(labelled.sum()))
     return LengthBias(
         unit=unit,
-        accept=_spearman(prob, lengths, opinions, resamples, seed),
-        error=_spearman(opinions.wrong, lengths, opinions, resamples, seed),
-        given_people=partial_spearman(one, other, given, images, weights, resamples, seed) if enough else few,
+        accept=_spearman(prob, lengths, opinions, resamples),
+        error=_spearman(opinions.wrong, lengths, opinions, resamples),
+        given_people=partial_spearman(one, other, given, images, weights, resamples) if enough else few,
         quarters=describe(opinions, parted) if parted else (),
         p=partial_p(mid_ranks(one), mid_ranks(other), mid_ranks(given), images, weights) if enough else None,
     )
@@ -105,7 +105,7 @@ def _length(text: str | None, unit: Unit) -> float:
     return float(len(text) if unit == "characters" else len(words_of(text)))
 
 
-def _spearman(values: Array, lengths: Array, opinions: Opinions, resamples: int, seed: int) -> Outcome:
+def _spearman(values: Array, lengths: Array, opinions: Opinions, resamples: int) -> Outcome:
     known = ~np.isnan(values + lengths)
     images = opinions.images[known].tolist()
-    return estimate(SPEARMAN, values[known], lengths[known], images, resamples=resamples, seed=seed)
+    return estimate(SPEARMAN, values[known], lengths[known], images, resamples=resamples)

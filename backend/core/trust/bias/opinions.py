@@ -7,16 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array
-from backend.core.deciding import VERDICT, decides_alike, verdict_of
+from backend.core.deciding import decides_alike
 from backend.core.label_config import LabelConfig
+from backend.core.measures import Array
+from backend.core.trust.accepted import ACCEPT, accept_prob, gives_verdicts
 from backend.core.trust.bias.shares import Index, Observed
 from backend.core.trust.labels import Judgement, LabelledProject, LabelledTask
 from backend.core.trust.slices import decides
 from backend.core.trust.truth import consolidated, decision_of
 from backend.core.types import DECISIONS
-
-_ACCEPT = DECISIONS[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +27,7 @@ class Opinions:
     accepted: Array
     """Whether the judge accepts, of the tasks that it gives a verdict on."""
     accept_prob: Array
-    """How sure it is that it should, by `accept_prob_of`."""
+    """How sure it is that it should, by `accept_prob`."""
     confidence: Array
     """The judge's in its decision."""
     wrong: Array
@@ -71,26 +70,6 @@ def images_of(project: LabelledProject) -> NDArray[np.intp]:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
 
 
-def gives_verdicts(config: LabelConfig) -> bool:
-    """Whether the form asks to accept or not."""
-    control = config.control(VERDICT)
-    return control is not None and _ACCEPT in control.labels
-
-
-def accept_prob_of(judge: Judgement) -> float:
-    """The judge's probability that the verdict should be accept, NaN without a verdict.
-
-    From the verdict's probabilities where they are kept; else the confidence of an accept, and of any other verdict
-    what its confidence leaves.
-    """
-    probs, said = judge.probs.get(VERDICT, {}), verdict_of(judge.values)
-    if _ACCEPT in probs:
-        return probs[_ACCEPT]
-    if said is None:
-        return float("nan")
-    return judge.confidence if said == _ACCEPT else 1 - judge.confidence
-
-
 def _row(task: LabelledTask, project: LabelledProject) -> tuple[float, ...]:
     none, judge = float("nan"), task.judge
     weight = 1.0 if task.drawn_with is None else 1 / task.drawn_with
@@ -98,8 +77,10 @@ def _row(task: LabelledTask, project: LabelledProject) -> tuple[float, ...]:
     if judge is None:
         return none, none, none, none, *people, weight
     said = decision_of(judge.values, project.config) if gives_verdicts(project.config) else None
-    accepted = none if said is None else float(said == _ACCEPT)
-    return accepted, accept_prob_of(judge), judge.confidence, _wrong(task, judge, project), *people, weight
+    accepted = none if said is None else float(said == ACCEPT)
+    prob = accept_prob(judge, project.config)
+    sure = none if prob is None else prob
+    return accepted, sure, judge.confidence, _wrong(task, judge, project), *people, weight
 
 
 def _wrong(task: LabelledTask, judge: Judgement, project: LabelledProject) -> float:
@@ -115,4 +96,4 @@ def _people(task: LabelledTask, config: LabelConfig) -> tuple[float, float]:
     said = decision_of(answer.values, config) if answer else None
     if said not in DECISIONS:
         return float("nan"), float("nan")
-    return float(said == _ACCEPT), float(len(DECISIONS) - 1 - DECISIONS.index(said))
+    return float(said == ACCEPT), float(len(DECISIONS) - 1 - DECISIONS.index(said))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array
 from backend.core.deciding import deciding_control
 from backend.core.label_config import Control
+from backend.core.measures import Array
 from backend.core.sides import chosen_text, compares, competing
 from backend.core.trust.bias.association import sign_p
 from backend.core.trust.bias.opinions import images_of

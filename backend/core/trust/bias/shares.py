@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 
 Index = NDArray[np.intp]
 
@@ -145,7 +145,7 @@ def difference(first: Observed, second: Observed, interval: Interval = share, le
     return Share(gap, low, high, one.of + other.of, images)
 
 
-def homogeneity(observed: Observed, groups: Index, seed: int = _SEED) -> GroupTest | str:
+def homogeneity(observed: Observed, groups: Index) -> GroupTest | str:
     """Whether the groups, numbered from 0 without a gap, may all have the same mean; why not tested, in words.
 
     Pearson's chi-square where tasks are independent. Where they share images or weigh differently, the score test with
@@ -159,8 +159,8 @@ def homogeneity(observed: Observed, groups: Index, seed: int = _SEED) -> GroupTe
         return _chi_square(observed, groups)
     if not observed.even:
         return "too few of the rarer outcome, in a slice that was drawn unevenly"
-    chosen = np.sort(_one_per_image(observed.images, seed))
-    return _exact(observed.values[chosen], groups[chosen], seed)
+    chosen = np.sort(_one_per_image(observed.images))
+    return _exact(observed.values[chosen], groups[chosen])
 
 
 def adjusted(ps: list[float]) -> list[float]:
@@ -248,7 +248,7 @@ def _membership(groups: Index, weights: Array) -> Array:
     return centred
 
 
-def _exact(values: Array, groups: Index, seed: int) -> GroupTest | str:
+def _exact(values: Array, groups: Index) -> GroupTest | str:
     """The share of drawn tables that are at least as far from equal means as this one, by the chi-square distance.
 
     Only where a few tables say that it is small is it worth drawing many.
@@ -260,8 +260,8 @@ def _exact(values: Array, groups: Index, seed: int) -> GroupTest | str:
     if len(levels) < 2 or len(table) < 2:
         return "too few are left with one task per image"
     off = levels - values.mean()
-    few = _drawn_p(table, off, FEW_DRAWS, seed)
-    return GroupTest(few if few > _LARGE_P else _drawn_p(table, off, DRAWS, seed + 1), "exact, by drawn tables")
+    few = _drawn_p(table, off, FEW_DRAWS, _SEED)
+    return GroupTest(few if few > _LARGE_P else _drawn_p(table, off, DRAWS, _SEED + 1), "exact, by drawn tables")
 
 
 def _drawn_p(table: Index, off: Array, draws: int, seed: int) -> float:
@@ -274,8 +274,8 @@ def _drawn_p(table: Index, off: Array, draws: int, seed: int) -> float:
     return float((1 + (far >= seen * (1 - 1e-9)).sum()) / (draws + 1))
 
 
-def _one_per_image(images: Index, seed: int) -> Index:
-    mixed = np.random.default_rng(seed).permutation(len(images))
+def _one_per_image(images: Index) -> Index:
+    mixed = np.random.default_rng(_SEED).permutation(len(images))
     chosen: Index = mixed[np.unique(images[mixed], return_index=True)[1]]
     return chosen
 

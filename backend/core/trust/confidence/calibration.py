@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.agreement import AUROC, BRIER, ECE, Array, Estimate, NotComputable, Outcome, estimate
+from backend.core.measures import AUROC, BRIER, ECE, Array, Estimate, NotComputable, Outcome, estimate
 from backend.core.trust.confidence.curves import (
     FEWEST_LABELS,
     FEWEST_OF_EACH,
@@ -105,15 +105,6 @@ class Calibration:
         if features.shape[1] < len(curve.weights):
             raise ValueError(f"the curve of {kind} looks at {len(curve.weights) - 1} extras, {len(extras)} are given")
         return float(curve.probs(features)[0])
-
-    def void_because(self, fingerprint: str) -> str | None:
-        """Why it does not hold for the judge with this fingerprint; None if it does."""
-        if fingerprint == self.fingerprint:
-            return None
-        return (
-            f"this calibration is of the judge {self.fingerprint}, and the judge is {fingerprint} now: "
-            "label a blind slice of its verdicts and calibrate anew"
-        )
 
     def to_json(self) -> str:
         """As one line that `calibration_from_json` reads."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 
 Method = Literal["temperature", "Platt", "logistic", "isotonic"]
 

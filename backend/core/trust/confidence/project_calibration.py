@@ -7,8 +7,8 @@ from math import log
 
 import numpy as np
 
-from backend.core.agreement import Bin, reliability_bins
 from backend.core.deciding import decides_alike
+from backend.core.measures import Bin, reliability_bins
 from backend.core.trust.confidence.calibration import (
     Goodness,
     JudgedLabel,

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.agreement import NotComputable
-from backend.core.deciding import VERDICT, deciding_control
+from backend.core.measures import NotComputable
+from backend.core.trust.accepted import ACCEPT, accept_prob, gives_verdicts
 from backend.core.trust.confidence.quality import Quality, quality
-from backend.core.trust.labels import Judgement, LabelledProject
+from backend.core.trust.labels import LabelledProject
 from backend.core.trust.slices import slice_of
 from backend.core.trust.truth import consolidated, decision_of
-
-ACCEPT = "accept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +27,12 @@ class ProjectQuality:
     """Whether tasks were drawn with unequal probability, and count with one over it."""
 
 
-def quality_of(project: LabelledProject, confidence: float = 0.95) -> ProjectQuality | NotComputable:
+def quality_of(project: LabelledProject) -> ProjectQuality | NotComputable:
     """The share of good samples by prediction-powered inference, beside that from the labels alone."""
     config, tasks = project.config, project.tasks
-    control = config.control(VERDICT)
-    if control is None or deciding_control(config) != VERDICT or ACCEPT not in control.labels:
+    if not gives_verdicts(config):
         return NotComputable("the form has no verdict that accepts a sample, so none is called good", len(tasks))
-    known = {task.task: prob for task in tasks if (prob := accept_prob(task.judge, len(control.labels))) is not None}
+    known = {task.task: prob for task in tasks if (prob := accept_prob(task.judge, config)) is not None}
     if not known:
         return NotComputable("the judge has not decided any task yet", len(tasks))
     mean = float(np.mean(list(known.values())))
@@ -52,24 +49,6 @@ def quality_of(project: LabelledProject, confidence: float = 0.95) -> ProjectQua
         good,
         [known.get(task, mean) for task in labelled],
         [known.get(task, mean) for task in sorted(without_label)],
-        confidence,
-        weights,
+        weights=weights,
     )
     return ProjectQuality(found, len(answers) - len(used), len(tasks) - len(known), weights is not None)
-
-
-def accept_prob(judge: Judgement | None, verdicts: int) -> float | None:
-    """The judge's probability that a sample is accepted; None where it says nothing.
-
-    Of a verdict without probabilities it is the confidence if that accepts, else an even part of what is left for the
-    other verdicts. The interval holds however good that is.
-    """
-    if judge is None:
-        return None
-    if (probs := judge.probs.get(VERDICT)) and ACCEPT in probs:
-        return probs[ACCEPT]
-    value = judge.values.get(VERDICT)
-    decided = value[0] if isinstance(value, tuple) and value else None
-    if decided is None:
-        return None
-    return judge.confidence if decided == ACCEPT else (1 - judge.confidence) / max(1, verdicts - 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.agreement import Array
+from backend.core.measures import LEVEL, Array
 from backend.core.trust.acceptance.intervals import Interval, exact, wilson
 
 FEWEST_LABELS = 30
@@ -44,7 +44,6 @@ def quality(
     good: Sequence[bool],
     judged: Sequence[float],
     judged_rest: Sequence[float],
-    confidence: float = 0.95,
     weights: Sequence[float] | None = None,
 ) -> Quality:
     """The share of good ones among all tasks like these, the project's among them.
@@ -63,15 +62,15 @@ def quality(
         raise ValueError("give at least one label, and one verdict and one weight for each")
     refused = _refusal(y, rest)
     alone = float(rest.mean()) if len(rest) else float((w * f).mean())
-    classical = _classical(y, w, confidence)
+    classical = _classical(y, w)
     if refused:
         return Quality(len(y), len(rest), alone, None, None, None, classical, refused)
     trust = power_tuning(y, f, rest, w)
-    plain, tuned = (prediction_powered(y, f, rest, w, share, confidence) for share in (1.0, trust))
+    plain, tuned = (prediction_powered(y, f, rest, w, share) for share in (1.0, trust))
     return Quality(len(y), len(rest), alone, plain, tuned, trust, classical, None)
 
 
-def prediction_powered(y: Array, f: Array, rest: Array, w: Array, trust: float, confidence: float) -> Interval:
+def prediction_powered(y: Array, f: Array, rest: Array, w: Array, trust: float) -> Interval:
     """The interval lambda mean(f of the rest) + mean(w (y - lambda f)), give or take z times its standard error.
 
     Its variance is var(lambda f of the rest) / N + var(w (y - lambda f)) / n, both about the mean and divided by the
@@ -82,7 +81,7 @@ def prediction_powered(y: Array, f: Array, rest: Array, w: Array, trust: float, 
     put_right = w * (y - trust * f)
     value = trust * float(rest.mean()) + float(put_right.mean())
     spread = (trust**2 * float(rest.var()) / len(rest) + float(put_right.var()) / len(y)) ** 0.5
-    half = float(norm.isf((1 - confidence) / 2)) * spread
+    half = float(norm.isf((1 - LEVEL) / 2)) * spread
     return Interval(value, value - half, value + half)
 
 
@@ -109,8 +108,8 @@ def _refusal(y: Array, rest: Array) -> str | None:
     return None
 
 
-def _classical(y: Array, w: Array, confidence: float) -> Interval:
+def _classical(y: Array, w: Array) -> Interval:
     if np.ptp(w) > 0:
-        return prediction_powered(y, np.zeros(len(y)), np.zeros(1), w, 0.0, confidence)
+        return prediction_powered(y, np.zeros(len(y)), np.zeros(1), w, 0.0)
     count, of = int(y.sum()), len(y)
-    return (wilson if min(count, of - count) >= FEWEST_OF_EACH else exact)(count, of, confidence)
+    return (wilson if min(count, of - count) >= FEWEST_OF_EACH else exact)(count, of, LEVEL)

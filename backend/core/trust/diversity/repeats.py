@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.fuzz import ratio
 
-from backend.core.agreement import Array
+from backend.core.measures import Array
 from backend.core.trust.bias.shares import Index
 from backend.core.trust.bias.texts import judged_texts
 from backend.core.trust.labels import LabelledProject
@@ -123,7 +123,7 @@ def image_repeats(project: LabelledProject, looks: Mapping[str, tuple[str, str]]
     """The repeats among the tasks' images.
 
     `looks` has, by address, the perceptual hash (16 hex digits) and the mean colours (96) of an image, as
-    `backend.generation.duplicates.look` gives them.
+    `backend.looks.look` gives them.
     """
     count = Counter(task.image for task in project.tasks if task.image)
     known = [image for image in count if image in (looks or {})]
@@ -142,16 +142,17 @@ def image_repeats(project: LabelledProject, looks: Mapping[str, tuple[str, str]]
     )
 
 
-def near_repeats(texts: Sequence[str], likeness: float = TEXT_RATIO) -> list[int]:
+def near_repeats(texts: Sequence[str]) -> list[int]:
     """For every text the number of the one that is kept for it: its own, or that of a shorter one it is like.
 
-    Likeness is 100 (1 - D / length of both), with D the insertions and deletions between them. Exact: what is not
-    compared cannot be alike, because D is at least the difference of lengths and at least the distance of the counts of
-    every character, |h - h'| (so that |h - h'|^2 in the Euclidean norm is at most D^2, which is a matrix product).
+    Likeness is 100 (1 - D / length of both), with D the insertions and deletions between them; it is that of a repeat
+    from TEXT_RATIO on. Exact: what is not compared cannot be alike, because D is at least the difference of lengths and
+    at least the distance of the counts of every character, |h - h'| (so that |h - h'|^2 in the Euclidean norm is at
+    most D^2, which is a matrix product).
     """
     if not texts:
         return []
-    share = 1 - likeness / 100
+    share = 1 - TEXT_RATIO / 100
     order = sorted(range(len(texts)), key=lambda number: (len(texts[number]), number))
     ranked = [texts[number] for number in order]
     lengths = np.array([len(text) for text in ranked], dtype=np.float64)

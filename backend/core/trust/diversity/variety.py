@@ -7,7 +7,7 @@ rise with the size of a project: compare projects of like size.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -71,8 +71,6 @@ class Spread:
     """So many equally large groups would be as various, by `effective_number`."""
     rare: tuple[str, ...]
     """Groups of less than 1 % of the tasks."""
-    missing: tuple[str, ...] = ()
-    """Values that were expected and that no task has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +97,16 @@ def diversity(
     *,
     looks: Mapping[str, tuple[str, str]] | None = None,
     found: Mapping[int, Mapping[str, float]] | None = None,
-    expected: Mapping[str, Collection[str]] | None = None,
 ) -> Diversity:
     """How various the project's samples are.
 
-    `looks` is as in `image_repeats`, `found` as in `requested_features`, `fields` as in `partings`; `expected` has
-    values that a field should have.
+    `looks` is as in `image_repeats`, `found` as in `requested_features`, `fields` as in `partings`.
     """
-    parted, left_out = partings(project, (*fields, *(expected or {})))
-    spreads = tuple(spread(one, (expected or {}).get(one.field, ())) for one in parted)
+    parted, left_out = partings(project, fields)
+    spreads = tuple(map(spread, parted))
     texts, images = _texts(project), image_repeats(project, looks)
     languages = next((one for name in _LANGUAGE_FIELDS for one in spreads if one.field == name), None)
-    said = (*_of_texts(texts), *_of_images(images), *(line for one in spreads for line in _of_spread(one)))
-    said += tuple(f"{one.field}: {one.reason}; more was expected." for one in left_out if one.field in (expected or {}))
+    said = (*_of_texts(texts), *_of_images(images))
     requested = requested_features(project, found)
     return Diversity(len(project.tasks), texts, images, requested, languages, spreads, left_out, said)
 
@@ -126,14 +121,13 @@ def effective_number(counts: Iterable[int]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum())) if len(found) else 0.0
 
 
-def spread(parting: Parting, expected: Collection[str] = ()) -> Spread:
+def spread(parting: Parting) -> Spread:
     """How the tasks are spread over a field's groups."""
     counts = [int((parting.index == number).sum()) for number in range(len(parting.names))]
     by_name = dict(zip(parting.names, counts, strict=True))
     not_given = by_name.pop(NOT_GIVEN, 0)
     rare = tuple(name for name, count in by_name.items() if count < RARE * sum(counts))
-    missing = tuple(sorted(set(expected) - by_name.keys()))
-    return Spread(parting.field, tuple(by_name.items()), not_given, effective_number(by_name.values()), rare, missing)
+    return Spread(parting.field, tuple(by_name.items()), not_given, effective_number(by_name.values()), rare)
 
 
 def _texts(project: LabelledProject) -> TextDiversity | None:
@@ -188,9 +182,3 @@ def _of_images(images: ImageRepeats) -> tuple[str, ...]:
         f"images: {images.alike:,} of {images.compared:,} ({100 * images.alike / images.compared:.0f} %) look like "
         "another image under another address.",
     )
-
-
-def _of_spread(one: Spread) -> tuple[str, ...]:
-    if not one.missing:
-        return ()
-    return (f"{one.field}: no task has {', '.join(f'“{name}”' for name in one.missing)}, which was expected.",)

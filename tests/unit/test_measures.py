@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from backend.core.agreement import (
+from backend.core.measures import (
     AGREEMENT,
     AUROC,
     BRIER,

@@ -1,0 +1,1 @@
+"""A project as somebody downloaded it from Label Studio, in its JSON form."""
