@@ -198,6 +198,7 @@ def _judgement(task: AnnotatedTask, made: Prediction | None, config: LabelConfig
         label_mass={name: float(each["label_mass"]) for name, each in told.items() if "label_mass" in each},
         flags=tuple(decision.get("flags", ())),
         reliance=decision.get("reliance"),
+        features={str(one["text"]): float(one["prob"]) for one in decision.get("features", ())},
     )
 
 

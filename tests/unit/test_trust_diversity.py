@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import exp, log
 from typing import Any
 
@@ -194,15 +194,14 @@ def test_requested_features_are_counted_and_how_often_they_are_there() -> None:
     tasks = [
         task(
             number,
-            verdict("accept", **({"requested_features": stars} if stars else {})),
+            replace(verdict("accept", **({"requested_features": stars} if stars else {})), features=probs),
             *([said("ann", requested_features=people)] if people else []),
             drawn_with=0.5,
             data={"caption": "x", "wanted": wanted},
         )
-        for number, (wanted, stars, people, _) in enumerate(rows, 1)
+        for number, (wanted, stars, people, probs) in enumerate(rows, 1)
     ]
-    found = {number: probs for number, (*_, probs) in enumerate(rows, 1)}
-    seen = requested_features(project(tasks, WITH_REQUESTED), found)
+    seen = requested_features(project(tasks, WITH_REQUESTED))
 
     def found_in(value: float, of: int) -> Share:
         anything: Any = pytest.approx(0.5, abs=0.5)

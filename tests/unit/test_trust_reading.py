@@ -25,3 +25,12 @@ def test_a_prediction_without_a_score_is_no_judgement_and_gets_no_made_up_one(
 ) -> None:
     task = AnnotatedTask(1, {"image": "a.png"}, (), (Prediction(1, RESULT, score, "judge-1", None),))
     assert labelled_task(task, CONFIG, "judge-1", None).judge == judge
+
+
+def test_what_travels_with_a_prediction_is_read_also_where_nothing_was_decided() -> None:
+    told = {"flags": ["injection"], "features": [{"text": "a red car", "prob": 0.25}]}
+    result = tuple(encode((ControlValue("realism", "Rating", 4),), CONFIG, {"verdict": told}))
+    task = AnnotatedTask(1, {"image": "a.png"}, (), (Prediction(1, result, 0.0, "judge-1", None),))
+    assert labelled_task(task, CONFIG, "judge-1", None).judge == Judgement(
+        {"realism": 4}, 0.0, flags=("injection",), features={"a red car": 0.25}
+    )

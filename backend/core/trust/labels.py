@@ -28,6 +28,8 @@ class Judgement:
     """Kinds of `backend.core.types.Flag` that it raised."""
     reliance: float | None = None
     """How much the image matters, as in `Verdict`; None where that was not asked."""
+    features: Mapping[str, float] = field(default_factory=dict)
+    """By requested feature, the probability that the image has it, in [0, 1]; empty where that was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

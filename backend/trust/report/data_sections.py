@@ -150,6 +150,7 @@ def _images(found: Diversity) -> Paragraph:
 def _requested(requested: Requested) -> Block:
     common = requested.features[:_MOST_ROWS]
     found_by = {
+        "#Found, judge": tuple(share_cell(of_share(one.found)) for one in common),
         "#All found, judge": tuple(share_cell(of_share(one.all_found)) for one in common),
         "#All found, people blind": tuple(share_cell(of_share(one.people_all_found)) for one in common),
     }

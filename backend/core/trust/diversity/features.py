@@ -37,7 +37,7 @@ class RequestedFeature:
     share: float
     """Of the tasks that request anything."""
     found: Share | None
-    """Of those tasks, the ones in which the judge finds this feature; None where its findings are not given."""
+    """Of those tasks, the ones in which the judge finds this feature; None where it was not asked about it."""
     all_found: Share | None
     """Of those that the judge rated, the ones with everything that was requested there, this feature among it."""
     people_all_found: Share | None
@@ -59,13 +59,11 @@ class Requested:
     """The rarest ten of all."""
 
 
-def requested_features(
-    project: LabelledProject, found: Mapping[int, Mapping[str, float]] | None = None
-) -> Requested | None:
+def requested_features(project: LabelledProject) -> Requested | None:
     """What the tasks request; None where no task requests anything.
 
-    `found` has, by task and feature, the judge's probability that it is there. Ratings are of all features of a task
-    together, so for a single one they give the least share of tasks in which it is there.
+    Ratings are of all features of a task together, so for a single one they give the least share of tasks in which it
+    is there.
     """
     asking: dict[str, list[int]] = defaultdict(list)
     for row, task in enumerate(project.tasks):
@@ -75,7 +73,7 @@ def requested_features(
         return None
     tasks = len({row for rows in asking.values() for row in rows})
     ordered = sorted(asking, key=lambda feature: (-len(asking[feature]), feature))
-    seen = _Seen.of(project, found or {})
+    seen = _Seen.of(project)
     listed = tuple(seen.feature(text, asking[text], tasks) for text in ordered[:MOST_LISTED])
     once = sum(len(rows) == 1 for rows in asking.values())
     return Requested(tasks, len(ordered), once, listed, tuple(reversed(ordered[-10:])))
@@ -99,13 +97,13 @@ class _Seen:
     people: Sequence[float | None]
 
     @classmethod
-    def of(cls, project: LabelledProject, found: Mapping[int, Mapping[str, float]]) -> _Seen:
+    def of(cls, project: LabelledProject) -> _Seen:
         control = project.config.control(RATING)
         rated = control is not None and control.tag == "Rating" and control.max_rating > 1
         return cls(
             project,
             images_of(project).tolist(),
-            [{plain_form(key): prob for key, prob in found.get(task.task, {}).items()} for task in project.tasks],
+            [_found_by_judge(task) for task in project.tasks],
             [_by_judge(task, control) if control and rated else None for task in project.tasks],
             [_by_people(task, control) if control and rated else None for task in project.tasks],
         )
@@ -130,6 +128,10 @@ class _Seen:
         weights = [1 / prob if weighted else 1.0 for prob in drawn]
         images = np.array([self.images[row] for row in values], dtype=np.intp)
         return share(Observed(np.array(list(values.values())), images, np.array(weights)))
+
+
+def _found_by_judge(task: LabelledTask) -> Mapping[str, float]:
+    return {plain_form(feature): prob for feature, prob in task.judge.features.items()} if task.judge else {}
 
 
 def _by_judge(task: LabelledTask, control: Control) -> float | None:

@@ -96,18 +96,17 @@ def diversity(
     fields: Sequence[str] = (),
     *,
     looks: Mapping[str, tuple[str, str]] | None = None,
-    found: Mapping[int, Mapping[str, float]] | None = None,
 ) -> Diversity:
     """How various the project's samples are.
 
-    `looks` is as in `image_repeats`, `found` as in `requested_features`, `fields` as in `partings`.
+    `looks` is as in `image_repeats`, `fields` as in `partings`.
     """
     parted, left_out = partings(project, fields)
     spreads = tuple(map(spread, parted))
     texts, images = _texts(project), image_repeats(project, looks)
     languages = next((one for name in _LANGUAGE_FIELDS for one in spreads if one.field == name), None)
     said = (*_of_texts(texts), *_of_images(images))
-    requested = requested_features(project, found)
+    requested = requested_features(project)
     return Diversity(len(project.tasks), texts, images, requested, languages, spreads, left_out, said)
 
 
