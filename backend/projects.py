@@ -89,12 +89,13 @@ def create_project(
 def _with_settings(studio: Studio, spec: ProjectSpec, project: Project | None, label_config: str) -> Project:
     """The project with this label config, made or changed where it differs."""
     settings: dict[str, object] = {
-        "description": spec.description,
         "show_collab_predictions": True,
         "sampling": "Uncertainty sampling",
         "show_skip_button": True,
         "enable_empty_annotation": False,
     }
+    if spec.description:
+        settings["description"] = spec.description
     if project is None:
         chosen = {"model_version": spec.model_version} if spec.model_version else {}
         return studio.create_project(spec.title, label_config, **settings, **chosen)

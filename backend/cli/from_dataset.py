@@ -94,13 +94,16 @@ def create_from_dataset(
     settings: Settings,
     title: str,
     label_config: str | None,
+    usual: str,
     choice: DatasetChoice,
     files: ImagesFolder | None,
     audit: Draw | None,
 ) -> tuple[Project, Arrived]:
-    """The project, with every row of the dataset in it once; without a label config, under that of the dataset."""
+    """The project, with every row of the dataset in it once.
+
+    Without a label config under that of the dataset, or under the usual one where it has none.
+    """
     from backend.core.label_config import parse_label_config
-    from backend.interfaces import DEFAULT_KIND, label_config_of
     from backend.progress import progress_bar
     from backend.projects import ProjectSpec, create_project
     from backend.published.into_project import Bringing
@@ -117,7 +120,7 @@ def create_from_dataset(
     published = open_published(wanted)
     if label_config is None and published.is_ours:
         label_config = published_form(wanted)
-    label_config = label_config or label_config_of(DEFAULT_KIND)
+    label_config = label_config or usual
     bringing = Bringing(published, label_config, _columns(choice, label_config))
     if audit and published.is_ours:
         raise click.UsageError(

@@ -96,6 +96,8 @@ def create(
 ) -> Result:
     """Make a project that is ready for judging and review: interface, settings, tabs, tasks.
 
+    A project of this title that is there is completed, and keeps its interface unless another one is named.
+
     Example: vlm-judge project create --title Captions --tasks tasks.json --connect http://127.0.0.1:9090
     """
     from backend.assemble import make_service, make_studio
@@ -115,19 +117,21 @@ def create(
     settings = load_settings(**options)
     audit = None if audit_share is None else Draw(audit_share, audit_by)
     files = local_files.absolute() if local_files else None
-    label_config = read_text(config_file) if config_file else label_config_of(kind or DEFAULT_KIND)
+    asked = read_text(config_file) if config_file else label_config_of(kind) if kind else None
     tasks = read_tasks(tasks_file) if tasks_file else ()
     studio, arrived = make_studio(settings), None
-    existed = studio.find_project(title.strip()) is not None
+    existing = studio.find_project(title.strip())
+    # Who names a project only by its title means to complete it, not to change its form.
+    usual = existing.label_config if existing else label_config_of(DEFAULT_KIND)
     if batch_dir:
         made, arrived = _create_from_batch(studio, settings, title, batch_dir, files, document_root, audit)
     else:
         service = make_service(settings)
         if choice.dataset:
             put = _images_folder(files, document_root)
-            asked = label_config if config_file or kind else None
-            made, arrived = create_from_dataset(studio, service, settings, title, asked, choice, put, audit)
+            made, arrived = create_from_dataset(studio, service, settings, title, asked, usual, choice, put, audit)
         else:
+            label_config = asked or usual
             if sample:
                 tasks = sample_tasks(kind_of(parse_label_config(label_config)))
             version = service.judging(parse_label_config(label_config)).fingerprint
@@ -135,7 +139,7 @@ def create(
             made = create_project(studio, spec, store=service.store)
     connection = _connect(studio, settings, made.id, backend_url) if backend_url else None
     blind = count_drawn(studio, made) if audit and made.task_count else None
-    return _created(f"{studio.url}/projects/{made.id}/data", made, existed, arrived, blind, connection)
+    return _created(f"{studio.url}/projects/{made.id}/data", made, existing is not None, arrived, blind, connection)
 
 
 def _refuse_two_of(given: Mapping[str, object]) -> None:

@@ -97,10 +97,11 @@ def acceptance_lines(found: Acceptance, done: int | None) -> tuple[str, ...]:
         f"{found.below} need a person, or had one",
     ]
     if found.audit is not None:
+        most = f"at most {found.audit.promise:.1%}"
+        seen = f"at least {found.audit.lower_bound:.1%} of the accepted are wrong, and {most} are promised"
         lines.append(
             f"continuing audit: {found.audit.checked} looked at, {found.audit.errors} wrong, {found.open_again} still "
-            f"to look at; at least {found.audit.lower_bound:.1%} of the accepted are wrong, and at most "
-            f"{found.audit.promise:.1%} are promised"
+            f"to look at; {seen if found.audit.checked else f'{most} of the accepted may be wrong'}"
         )
     else:
         lines.append("this promise is about all tasks: the continuing audit cannot refute it, nor stop acceptance")

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
+from backend.core.audit import without_plan
+from backend.core.label_config import parse_label_config
 from backend.core.regions import details
 from backend.interfaces import sample_tasks
 from backend.label_studio_server import LabelStudioProcess
@@ -22,6 +25,22 @@ from backend.studio import Studio
 
 SERVED = "/data/local-files/?d=kinds/"
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200)}
+
+
+def test_a_project_that_is_named_by_its_title_alone_is_completed_and_keeps_its_form(kinds: Kinds) -> None:
+    """As messages tell people to draw a slice: `project create --title TITLE --audit SHARE`."""
+    command = ("project", "create", "--title", "Charts that stay", "--engine", "scripted")
+    number = int(kinds.run(*command, "--kind", "chart", "--sample").split()[1].rstrip(":"))
+    before = kinds.studio.update_project(number, description="Ours.")
+    printed = kinds.run(*command, "--audit", "0.5").splitlines()
+    assert printed[0].endswith("/data (3 tasks; there was a project of this title, which was completed)")
+    after = kinds.studio.project(number)
+    assert without_plan(after.label_config) == before.label_config
+    plan = parse_label_config(after.label_config).audit
+    assert plan is not None
+    assert plan.share == 0.5
+    shown = httpx.get(f"{kinds.studio.url}/api/projects/{number}/", headers={"Authorization": f"Token {kinds.key}"})
+    assert shown.raise_for_status().json()["description"] == "Ours."
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -165,6 +166,14 @@ def test_acceptance_in_sentences(done: int | None, first: str, second: str) -> N
         "21 were accepted before; 34 above the threshold are people's already; 55 need a person, or had one",
         "continuing audit: 20 looked at, 2 wrong, 6 still to look at; at least 2.1% of the accepted are wrong, and at "
         "most 5.0% are promised",
+    )
+
+
+def test_where_nothing_was_looked_at_yet_nothing_is_said_of_it() -> None:
+    assert FOUND.audit is not None
+    unseen = replace(FOUND, audit=replace(FOUND.audit, checked=0, errors=0, lower_bound=0.0))
+    assert acceptance_lines(unseen, None)[-1] == (
+        "continuing audit: 0 looked at, 0 wrong, 6 still to look at; at most 5.0% of the accepted may be wrong"
     )
 
 
