@@ -38,6 +38,11 @@ _GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 _RESERVED = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
 """Not public by the registries of today, which Python 3.11 does not know."""
 
+_MOST_HEAD_BYTES = 100 * 2**10
+"""Of an answer's head; a longer one httpcore refuses."""
+_NO_END = -1
+"""Where a head ends that is too long: nowhere."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]\\*,]+)(?::(?P<port>\d{1,5}))?", re.ASCII)
 
@@ -93,7 +98,9 @@ class Exchange:
         self._deadline_s = deadline_s
         self._came = 0
         self._head = bytearray()
-        """What came until the first empty line."""
+        """What came, while its first empty line is looked for."""
+        self._end: int | None = None
+        """Bytes of the head, its empty line included; None while that has not come."""
 
     def left_s(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
@@ -105,13 +112,21 @@ class Exchange:
     def note(self, piece: bytes) -> None:
         """Take in what came."""
         self._came += len(piece)
-        if b"\r\n\r\n" not in self._head:
-            self._head += piece
+        if self._end is not None:
+            return
+        looked_at = max(0, len(self._head) - 3)  # an empty line may have begun in the piece before
+        self._head += piece
+        line = self._head.find(b"\r\n\r\n", looked_at)
+        if line >= 0:
+            self._end = line + 4
+        elif len(self._head) > _MOST_HEAD_BYTES:
+            self._end = _NO_END
+        if self._end is not None:
+            self._head.clear()
 
     def is_whole(self, body_bytes: int) -> bool:
         """Whether what came was one head and a body of this length: not more, which a next answer would begin with."""
-        end = self._head.find(b"\r\n\r\n")
-        return end >= 0 and self._came == end + 4 + body_bytes
+        return self._end not in (None, _NO_END) and self._came == self._end + body_bytes
 
 
 class CheckedNetwork(httpcore.NetworkBackend):

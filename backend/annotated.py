@@ -108,7 +108,7 @@ def read_task(raw: Mapping[str, Any]) -> AnnotatedTask:
 def _annotation(raw: Mapping[str, Any]) -> Annotation:
     return Annotation(
         id=int(raw["id"]),
-        result=tuple(raw.get("result") or ()),
+        result=_regions(raw.get("result")),
         was_cancelled=bool(raw.get("was_cancelled")),
         completed_by=_reference(raw.get("completed_by")),
         updated_by=_reference(raw.get("updated_by")),
@@ -123,11 +123,20 @@ def _annotation(raw: Mapping[str, Any]) -> Annotation:
 def _prediction(raw: Mapping[str, Any]) -> Prediction:
     return Prediction(
         id=int(raw["id"]),
-        result=tuple(raw.get("result") or ()),
+        result=_regions(raw.get("result")),
         score=_number(raw.get("score")),
-        model_version=raw.get("model_version") or None,
+        model_version=str(raw.get("model_version") or "") or None,
         created_at=_time(raw.get("created_at")),
     )
+
+
+def _regions(value: Any) -> tuple[Region, ...]:
+    """Raises TypeError when one is no object."""
+    regions = tuple(value or ())
+    for region in regions:
+        if not isinstance(region, Mapping):
+            raise TypeError(f"a region of a result must be an object, not {type(region).__name__}")
+    return regions
 
 
 def _reference(value: Any) -> int | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote
 
 from pydantic import SecretStr
 from pythonjsonlogger.jsonlogger import JsonFormatter
@@ -57,11 +57,18 @@ _LOOKS_SECRET = tuple(
         (r"(\\+[\"'](?:access_token|password)\\+[\"']\s*:\s*\\+[\"']).*?(?=\\+[\"']|$)", rf"\1{MASKED}"),
         (r"\b((?:access_token|password)=)[^\s&\"']+", rf"\1{MASKED}"),
         (r"(/webhook/+)[^\s?\"']+", rf"\1{MASKED}"),
+        # A database's address as SQLAlchemy reads it: the password may have any sign but @.
+        (r"(\bpostgres(?:ql)?(?:\+\w+)?://)[^\s:/@]*:[^\r\n@]*@", rf"\1{MASKED}@"),
         # User and password of an address, and its query, which may be a signature; `?...` is cut already.
         (r"(?<=://)[^\s/?#\"'<>]*@", f"{MASKED}@"),
         (r"(://[^\s?\"'<>]*\?)(?!\.\.\.(?:[:;,\s]|$))[^\s\"'<>]+", rf"\1{MASKED}"),
     )
 )
+
+
+_STORE_PASSWORD = re.compile(r"[\w+]+://[^:/]*:([^@]*)@")
+"""As SQLAlchemy reads an address; `urlsplit` would end it at the first `/`, `?` or `#`."""
+_LOGIN = re.compile(r"^([\w+.-]+://)?[^:/@]*:(?!//)[^@]*@")
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -104,6 +111,11 @@ def make_mask(settings: Settings) -> Mask:
         return text
 
     return mask
+
+
+def without_login(address: str) -> str:
+    """An address, also one without a scheme, with its name and password masked; any other text as it is."""
+    return _LOGIN.sub(rf"\g<1>{MASKED}@", address)
 
 
 class Sentences(logging.Formatter):
@@ -185,10 +197,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 
 def _password_in(address: str) -> str:
-    try:
-        return urlsplit(address).password or ""
-    except ValueError:  # brackets that are no IPv6 address
-        return ""
+    found = _STORE_PASSWORD.match(address)
+    return found[1] if found else ""
 
 
 def _basic_forms(user: str, password: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def read_file(file: Path, known: Collection[str], secret: Collection[str]) -> di
     Says so once, in the log, when it holds one of the `secret` settings and other people may read it.
     """
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        found = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except OSError as exc:
         raise SettingsError(
             f"cannot read the settings in {file}: {exc.strerror}; name a file with --config-file or VLM_JUDGE_CONFIG"

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.annotated import AnnotatedTask, Source, annotated_tasks, unblinded
-from backend.core.audit import is_blind, without_plan
+from backend.core.audit import KEY, is_blind, without_plan
 from backend.core.kinds import kind_of
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import ExportError
@@ -221,8 +221,9 @@ def export_download(
                 named=target.repo_id if target else None,
                 progress=progress,
                 withheld=kept,
+                notes=source.notes,
             )
-    return _pushed(replace(summary, notes=source.notes), target, token, dry_run=dry_run)
+    return _pushed(summary, target, token, dry_run=dry_run)
 
 
 @contextmanager
@@ -272,12 +273,15 @@ def write_export(
     progress: Progress | None = None,
     withheld: Withheld | None = None,
     trust: Report | None = None,
+    notes: tuple[str, ...] = (),
 ) -> ExportSummary:
     """Write the dataset folder; `named` is what the card tells readers to load, else the folder's own name.
 
-    Raises ExportError, or StudioError; then `out` is as it was before.
+    `notes` is what is not as in the project, for the summary, or the error where there is nothing to export. Raises
+    ExportError, or StudioError; then `out` is as it was before.
     """
     config = parse_label_config(project.label_config)
+    form = _form(project, config)
     configs = configs_of(config, options.configs, options.prompt)
     grouping(config, options)
     passes = 2 if needs_survey(config, options) else 1
@@ -304,7 +308,7 @@ def write_export(
                     writer.add(record, found, splits.of(record.task_id, identities(found)))
         pictures.check()
         tally.missing_images.extend(pictures.missing)
-        summary = _summary(project, out, tally.counts(), writer.written, splits, pictures)
+        summary = _summary(project, out, tally.counts(), writer.written, splits, pictures, notes)
         facts = CardFacts(
             project.title,
             summary.counts,
@@ -319,10 +323,23 @@ def write_export(
         )
         facts = _illustrated(facts, draft, sheet if options.show_rows else None)
         (draft / CARD).write_text(card(facts), encoding="utf-8")
-        # The key of a blind slice would tell annotators who go on with the project which tasks are in it.
-        (draft / FORM).write_text(without_plan(project.label_config), encoding="utf-8", newline="")
+        (draft / FORM).write_text(form, encoding="utf-8", newline="")
         write_exits(draft, options.also)
     return summary
+
+
+def _form(project: ProjectFacts, config: LabelConfig) -> str:
+    """The label config as it is published. Raises ExportError when the key of the blind slice would be in it.
+
+    That would tell annotators who go on with the project which tasks are in the slice.
+    """
+    form = without_plan(project.label_config.lstrip("\ufeff"))
+    if config.audit and config.audit.key in form:
+        raise ExportError(
+            f"the label config of project {project.id} ({project.title}) repeats the key of the blind slice "
+            f"({KEY}) in a comment or another tag, and would be published with it; take it out there"
+        )
+    return form
 
 
 def _illustrated(facts: CardFacts, draft: Path, sheet: ContactSheet | None) -> CardFacts:
@@ -342,16 +359,18 @@ def _summary(
     written: tuple[WrittenConfig, ...],
     splits: Splits,
     pictures: PictureReader,
+    notes: tuple[str, ...],
 ) -> ExportSummary:
     """Raises ExportError when there is nothing in it."""
+    noted = "".join(f"\n{note}" for note in notes)
     if not counts.rows_out:
-        raise ExportError(_nothing(project, counts))
+        raise ExportError(_nothing(project, counts) + noted)
     configs = tuple(one for one in written if one.splits)
     empty = tuple(one for one in written if not one.splits)
     if not configs:
         why = "; ".join(f"config {one.name}: {why_empty(one)}" for one in empty)
-        raise ExportError(f"project {project.id} ({project.title}) has no row for what was asked: {why}")
-    return ExportSummary(out, counts, configs, empty, splits.names, pictures.counts)
+        raise ExportError(f"project {project.id} ({project.title}) has no row for what was asked: {why}{noted}")
+    return ExportSummary(out, counts, configs, empty, splits.names, pictures.counts, notes)
 
 
 def _tasks_of(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from backend.cli.command import Result
+from backend.cli.command import DONE, FAILED, Result
 from backend.cli.root import main
 from backend.progress import note
 
@@ -35,6 +35,8 @@ def bench(
         raise click.UsageError("--shape and --random-weights belong together: only dimensions are known, not weights")
     if shape and model:
         raise click.UsageError("choose one of --shape and --model")
+    if out is not None:
+        _try_to_write(out)
     from backend.bench.record import as_markdown, save
     from backend.bench.run import bench as measure
     from backend.bench.setting import engine_for, plan_for
@@ -42,9 +44,23 @@ def bench(
     engine = engine_for(shape, model)
     chosen = sides or (GPU_SIDES if shape or model else DEMO_SIDES)
     found = measure(engine, plan_for(engine, chosen, rounds), _command(), note)
+    code = DONE
     if out is not None:
-        save(found, out)
-    return Result(found, (as_markdown(found),))
+        try:
+            save(found, out)
+        except OSError as exc:  # what took minutes is shown all the same
+            note(f"not written: {out}: {exc.strerror}")
+            code = FAILED
+    return Result(found, (as_markdown(found),), code)
+
+
+def _try_to_write(path: Path) -> None:
+    """Open it for writing, so that what cannot be is said before minutes of measuring. Raises OSError."""
+    was_there = path.exists()
+    with path.open("ab"):
+        pass
+    if not was_there:
+        path.unlink()
 
 
 def _command() -> str:

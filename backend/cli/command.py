@@ -3,7 +3,7 @@
 A command returns a Result, and nothing else of it writes to standard output unless `wants_json()` is False; progress,
 notes and errors go to standard error. With `--json` standard output is one JSON object: the result, or, when the
 command ends with an error, {"error": {"type": ..., "message": ...}}, where the type is the error's name in
-`backend.errors`, or UsageError, or Interrupted. The sentence for people is on standard error in either case.
+`backend.errors`, or UsageError, OSError or Interrupted. The sentence for people is on standard error in either case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from backend.progress import quietly
 
 DONE, FAILED, USAGE, NOT_CERTIFIED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES: Mapping[int, str] = {
-    DONE: "It is done.",
+    DONE: "It is done. So it is when Ctrl-C ends `judge --watch`, which has no other end.",
     FAILED: "It failed, or a part of it did; standard error says why.",
     USAGE: "The command is not written as it must be.",
     NOT_CERTIFIED: "`certify` has looked, and nothing can be certified.",
@@ -159,6 +159,9 @@ class Group(click.Group):
             code = super().main(words, prog_name, standalone_mode=False, **more)
         except VlmJudgeError as exc:
             _fail(words, type(exc).__name__, str(exc), FAILED, more.get("color"))
+        except click.exceptions.NoArgsIsHelpError as exc:
+            exc.show()
+            sys.exit(USAGE)
         except click.UsageError as exc:
             if exc.ctx is not None:
                 click.echo(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help.\n", err=True)
@@ -167,6 +170,11 @@ class Group(click.Group):
             _fail(words, type(exc).__name__, exc.format_message(), FAILED, more.get("color"))
         except click.Abort:
             _fail(words, "Interrupted", "stopped by Ctrl-C", INTERRUPTED, more.get("color"))
+        except OSError as exc:  # a reader that went away is click's
+            if exc.strerror is None:  # not the system's word, but some library's
+                raise
+            told = exc.strerror if exc.filename is None else f"{exc.filename}: {exc.strerror}"
+            _fail(words, "OSError", told, FAILED, more.get("color"))
         sys.exit(code if isinstance(code, int) else DONE)
 
 

@@ -222,7 +222,13 @@ def _trust(settings: Settings, project_id: int) -> Report | None:
 
     studio = make_studio(settings)
     blind = parse_label_config(studio.project(project_id).label_config).audit
-    if blind is None or not all(map(find_spec, ("scipy", "sklearn", "krippendorff"))):
+    if blind is None:
+        return None
+    if not all(map(find_spec, ("scipy", "sklearn", "krippendorff"))):
+        note(
+            "the card says nothing of how good the judge is: the libraries that measure it are missing; "
+            "pip install 'vlm-judge-label-studio[trust]'"
+        )
         return None
     store = Store(settings.store)
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.command import Result
+from backend.cli.command import DONE, FAILED, Result
 from backend.cli.root import engine_options, load_settings, main
 from backend.progress import note, progress_bar
 
@@ -97,7 +97,7 @@ def generate(images: str, generators: tuple[str, ...], **options: Any) -> Result
 
     IMAGES is a folder, a list of addresses (text, CSV or JSON lines), or a Hugging Face dataset (folder, parquet file
     or name). Images that are there twice and texts that say the same are dropped and counted. Can be stopped and
-    started again at any time.
+    started again at any time. Ends with exit code 1 when images could not be used or texts were not written.
 
     Example: vlm-judge generate photos --kind caption --candidates 4 --out work/tasks.jsonl
     """
@@ -120,7 +120,8 @@ def generate(images: str, generators: tuple[str, ...], **options: Any) -> Result
         note(f"not used: {failure.source}: {failure.reason}")
     with progress_bar("Writing texts") as report:
         run = write_tasks(settings, asked, gathered, chosen, report)
-    return Result(_as_data(run, asked.out), (run.summary(),))
+    code = FAILED if run.unwritten or run.images.failures else DONE
+    return Result(_as_data(run, asked.out), (run.summary(),), code)
 
 
 def _as_data(run: GenerationRun, out: Path) -> dict[str, Any]:

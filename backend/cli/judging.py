@@ -118,11 +118,14 @@ def judge(
     if project_id is None:
         _refuse({**of_project, "--failures": failures_file}, "--project")
         return _judge_dataset(load_settings(**options), patience_s, **of_batch)
+    if preview:
+        _refuse_beside_preview({"--watch": watch, "--failures": failures_file})
     _refuse({f"--{name.replace('_', '-')}": value for name, value in of_batch.items()}, "--source")
     from backend.assemble import make_service, make_studio
     from backend.failure_file import FailureFile
     from backend.filters import parse_filter
     from backend.judge import RunOptions, Told, judge_project, preview_project
+    from backend.service import Failure
 
     settings = load_settings(**options)
     asked = RunOptions(
@@ -133,7 +136,8 @@ def judge(
         shown = preview_project(studio, service, project_id, preview, asked)
         nothing = f"project {project_id} has no task to show that this judge has not judged yet"
         lines = tuple(map(_preview, shown)) or (nothing,)
-        return Result({"project": project_id, "preview": list(map(_as_data, shown))}, lines)
+        code = FAILED if any(isinstance(one.result, Failure) for one in shown) else DONE
+        return Result({"project": project_id, "preview": list(map(_as_data, shown))}, lines, code)
     failures = FailureFile(failures_file or Path(f"vlm-judge-failures-{project_id}.jsonl"))
     with progress_bar("Judging") as bar, _signals_stop() as stop:
         told = Told(bar, failures.add, note)
@@ -169,6 +173,11 @@ def _refuse(given: Mapping[str, Any], with_what: str) -> None:
     names = [_SPELLED.get(name, name) for name, value in given.items() if value]
     if names:
         raise click.UsageError(f"{', '.join(names)}: only with {with_what}")
+
+
+def _refuse_beside_preview(given: Mapping[str, Any]) -> None:
+    if names := [name for name, value in given.items() if value]:
+        raise click.UsageError(f"{', '.join(names)}: not with --preview, which shows some verdicts and writes nothing")
 
 
 _SPELLED = {"--config-file": "--label-config", "--columns": "--column", "--ray-address": "--ray"}

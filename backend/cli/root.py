@@ -31,7 +31,8 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--engine", type=ENGINES, help="Which judge answers.  [default: demo]")(command)
     command = click.option("--model", help="Model id, or folder for --engine local.")(command)
     command = click.option("--rubric", help="A rubric of your own, or a name from `rubric list`.")(command)
-    return click.option("--batch-size", type=int, help="Samples judged at once.  [default: what takes about 2 s]")(
+    size = click.IntRange(1, 256)
+    return click.option("--batch-size", type=size, help="Samples judged at once.  [default: what takes about 2 s]")(
         command
     )
 

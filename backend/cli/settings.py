@@ -12,7 +12,8 @@ from backend.cli.root import engine_options, main
 if TYPE_CHECKING:
     from backend.settings import Given
 
-MASK = "***"
+_ADDRESSES = ("servers", "store", "label_studio_url")
+"""Settings that may have a name and a password in them."""
 
 
 @main.command()
@@ -57,16 +58,17 @@ def _value(given: Given, name: str) -> Any:
     """As JSON has it, without any secret."""
     from pydantic import SecretStr
 
-    from backend.logs import make_mask
+    from backend.logs import MASKED, make_mask, without_login
 
     value = getattr(given.settings, name)
     if isinstance(value, SecretStr):
-        return MASK
+        return MASKED if value.get_secret_value() else ""
     mask = make_mask(given.settings)
+    masked = (lambda text: mask(without_login(text))) if name in _ADDRESSES else mask
     shown = plain(value)
     if isinstance(shown, list):
-        return [mask(each) for each in shown]
-    return mask(shown) if isinstance(shown, str) else shown
+        return [masked(each) for each in shown]
+    return masked(shown) if isinstance(shown, str) else shown
 
 
 def _line(name: str, one: dict[str, Any]) -> str:

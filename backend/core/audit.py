@@ -25,8 +25,9 @@ AGAIN_SHARE = 0.03
 """Of the accepted, how many people look at again."""
 _FIRST = 1e-6
 """Blind predictions have scores below this, so that they come before all others."""
-_HEAD = re.compile(r"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<[A-Za-z][\w.-]*", re.DOTALL)
-"""What stands before the outermost tag, and its name; possessive, so that it takes no time where there is no tag."""
+_HEAD = re.compile(r"\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<[A-Za-z][\w.-]*", re.DOTALL)
+"""What stands before the outermost tag, as a byte order mark may, and its name; possessive, so that it takes no time
+where there is no tag."""
 _ATTRIBUTES = re.compile(r"""(?:[^"'>]|"[^"]*"|'[^']*')*+""")
 _ATTRIBUTE = re.compile(r"""\s+([^\s=]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 

@@ -45,7 +45,8 @@ def prediction(verdict: Verdict, rubric: Rubric, config: LabelConfig) -> dict[st
         of_preference = {**_of_verdict(verdict), "probs": {name: round(prob, 5) for name, prob in probs.items()}}
         meta |= {name: of_preference for name, control in bound.items() if says_preference(control, config)}
     if of_verdict := _of_verdict(verdict):
-        meta.setdefault(deciding_control(config), of_verdict)
+        name = deciding_control(config)
+        meta[name] = {**of_verdict, **meta.get(name, {})}  # a criterion may be called so, and its probabilities stay
     return {
         "result": encode(tuple(_values(verdict, rubric, config, bound)), config, meta),
         "score": round(verdict.confidence, 6),

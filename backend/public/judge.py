@@ -16,6 +16,7 @@ from backend import service as judging_service
 from backend.batch.forgetful import Forgetful
 from backend.core.case import JudgeOptions
 from backend.core.choices import EngineName
+from backend.core.judging import Judging
 from backend.core.label_config import parse_label_config
 from backend.core.rubric import load_rubric
 from backend.core.types import Verdict as CoreVerdict
@@ -60,23 +61,23 @@ class Judge(AbstractContextManager["Judge"]):
         model: str | None = None,
         rubric: str | Path | None = None,
         label_config: str | Path | None = None,
-        servers: Sequence[str] = (),
+        servers: str | Sequence[str] = (),
         store: str | Path | None = None,
         **settings: Any,
     ) -> None:
         """Reads everything that the judge needs except the model.
 
         `engine` is `demo`, `local` or `remote`; None is `remote` with `servers`, `local` with a `model`, else what is
-        set elsewhere. `rubric` is a file or the name of a ready one. `label_config` is a file or XML; samples are then
-        mappings with its keys. `store` remembers verdicts in a SQLite file; None forgets them. Other settings go by
-        their names, e.g. `max_pixels=500_000`; what is not given comes from `VLM_JUDGE_...` variables.
+        set elsewhere. `servers` is an address or several. `rubric` is a file or the name of a ready one. `label_config`
+        is a file or XML; samples are then mappings with its keys. `store` remembers verdicts in a SQLite file; None
+        forgets them. Other settings go by their names, e.g. `max_pixels=500_000`; what is not given comes from
+        `VLM_JUDGE_...` variables, else from the file `vlm-judge.toml` of the current folder.
 
         Raises SettingsError, RubricError or LabelConfigError.
         """
         chosen = engine or ("remote" if servers else "local" if model else None)
-        self._settings = load_settings(
-            engine=chosen, model=model, rubric=rubric, servers=tuple(servers) or None, **settings
-        )
+        asked = servers if isinstance(servers, str) else tuple(servers)
+        self._settings = load_settings(engine=chosen, model=model, rubric=rubric, servers=asked or None, **settings)
         self._label_config = _xml(label_config)
         self._images = GivenImages(ImageLoader(self._settings), self._settings.max_image_bytes)
         self._service = judging_service.JudgeService(
@@ -101,17 +102,26 @@ class Judge(AbstractContextManager["Judge"]):
         self.close()
 
     def load(self) -> None:
-        """Load the model, unless it is. Raises EngineError saying what is missing."""
+        """Load the model, unless it is; also where that failed before. Raises EngineError saying what is missing."""
+        self._loaded_worker()
+
+    def _loaded_worker(self) -> Worker:
         with self._lock:
             if self._closed:
                 raise EngineError(CLOSED)
+            if self._worker.ready and self._worker.failure is not None and not self._worker.is_dead:
+                self._worker.stop()
+                self._worker = Worker(self._service, self._settings.batch_size)
+                self._started = False
             if not self._started:
                 # tqdm, which transformers imports, says so in every notebook without widgets; we show none
                 warnings.filterwarnings("ignore", message="IProgress not found")
                 self._worker.start()
                 self._started = True
-        self._worker.wait_until_loaded()
-        self._refuse_failed()
+            worker = self._worker
+        worker.wait_until_loaded()
+        _refuse_failed(worker)
+        return worker
 
     def close(self) -> None:
         """Let go of the model; what is being judged is not waited for beyond the batch at hand."""
@@ -130,20 +140,24 @@ class Judge(AbstractContextManager["Judge"]):
     def stream(self, samples: Iterable[Sample | Mapping[str, Any]]) -> Iterator[Result]:
         """The same one by one, still in order; samples are taken only as far as they can be judged soon.
 
-        Samples of one kind that come after each other are judged together.
+        Samples of one kind that come after each other are judged together. What their iterator raises is raised after
+        the results of the samples before it.
         """
         if isinstance(samples, Sample | Mapping | str):
             raise TypeError(f"samples are given as a list or another iterable, not as one {type(samples).__name__}")
         return self._stream(samples)
 
     def _stream(self, samples: Iterable[Any]) -> Iterator[Result]:
-        self.load()
-        taken = (self._take(sample, place) for place, sample in enumerate(samples))
+        worker = self._loaded_worker()
+        source = _Source(samples)
+        taken = (self._take(sample, place) for place, sample in enumerate(source))
         for label_config, alike in groupby(taken, lambda item: item.label_config):
             if label_config is None:
                 yield from (item.sample for item in alike if isinstance(item.sample, Failure))
             else:
-                yield from self._judged(label_config, alike)
+                yield from self._judged(worker, label_config, alike)
+        if source.raised is not None:
+            raise source.raised
 
     def _take(self, sample: Any, place: int) -> _Taken:
         task = f"sample {next(self._tasks)}"
@@ -152,7 +166,7 @@ class Judge(AbstractContextManager["Judge"]):
         except TaskError as exc:
             return _Taken(task, Failure(name_of(sample, place), str(exc)))
 
-    def _judged(self, label_config: str, alike: Iterable[_Taken]) -> Iterator[Result]:
+    def _judged(self, worker: Worker, label_config: str, alike: Iterable[_Taken]) -> Iterator[Result]:
         judging = self._service.judging(parse_label_config(label_config))
         waiting: deque[tuple[str, str]] = deque()
         """Tasks with their samples' names, in order."""
@@ -166,10 +180,10 @@ class Judge(AbstractContextManager["Judge"]):
                     yield {"id": item.task, "data": item.sample.data}
 
         try:
-            for outcome in judge_tasks(self._service, self._worker, tasks(), judging, look_up=False):
+            for outcome in self._outcomes(worker, tasks(), judging):
                 task = str(outcome.task["id"])
                 self._images.drop(task)
-                done[task] = self._result(outcome)
+                done[task] = _result(worker, outcome)
                 while waiting and waiting[0][0] in done:
                     task, name = waiting.popleft()
                     result = done.pop(task)
@@ -181,15 +195,39 @@ class Judge(AbstractContextManager["Judge"]):
             for task, _ in waiting:
                 self._images.drop(task)
 
-    def _result(self, outcome: Outcome) -> CoreVerdict | judging_service.Failure:
-        self._refuse_failed()
-        if outcome.result is None:
-            raise EngineError(CLOSED)
-        return outcome.result
+    def _outcomes(self, worker: Worker, tasks: Iterator[dict[str, Any]], judging: Judging) -> Iterator[Outcome]:
+        try:
+            yield from judge_tasks(self._service, worker, tasks, judging, look_up=False)
+        except RuntimeError as exc:  # the threads that fetch take nothing more
+            if self._closed:
+                raise EngineError(CLOSED) from exc
+            raise
 
-    def _refuse_failed(self) -> None:
-        if self._worker.failure is not None:
-            raise (EngineDead if self._worker.is_dead else EngineError)(self._worker.failure)
+
+class _Source:
+    """Samples as they come; what their iterator raises ends them, and is kept."""
+
+    def __init__(self, samples: Iterable[Any]) -> None:
+        self._samples = samples
+        self.raised: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._samples
+        except Exception as exc:  # noqa: BLE001 - the caller's own, raised once what came before it is answered
+            self.raised = exc
+
+
+def _result(worker: Worker, outcome: Outcome) -> CoreVerdict | judging_service.Failure:
+    _refuse_failed(worker)
+    if outcome.result is None:
+        raise EngineError(CLOSED)
+    return outcome.result
+
+
+def _refuse_failed(worker: Worker) -> None:
+    if worker.failure is not None:
+        raise (EngineDead if worker.is_dead else EngineError)(worker.failure)
 
 
 def _failure(name: str, task: str, failure: judging_service.Failure) -> Failure:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 from backend.core.kinds import Kind
 from backend.core.label_config import LabelConfig, parse_label_config
@@ -20,7 +20,7 @@ from backend.interfaces import KINDS, label_config_of
 if TYPE_CHECKING:
     from PIL import Image
 
-Picture = Union[str, Path, bytes, "Image.Image"]
+Picture = Union[str, Path, bytes, bytearray, memoryview, "Image.Image"]
 """A path, an http(s) address or data URI, the bytes of a file, or a Pillow image."""
 
 HELD = "held:"
@@ -28,6 +28,13 @@ HELD = "held:"
 _ADDRESS = re.compile(rf"(?:https?|{'|'.join(CLOUD_SCHEMES)})://|data:", re.IGNORECASE)
 _TEXTS = ("caption", "question", "answer", "transcription", "generator")
 _LETTERS = "abcdefghij"
+_LISTS_NOTHING = (str, bytes, bytearray, memoryview)
+"""Sequences to Python that are one picture or one text here."""
+_OPENING = tuple(threading.Lock() for _ in range(64))
+"""One is held while Pillow reads a picture's file, which it does late, and not safely in several threads.
+
+A picture has always the same one, by its address in memory, which is a multiple of 16; so may others.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,7 @@ def name_of(sample: Any, place: int) -> str:
 def _given(sample: Any) -> Mapping[str, Any]:
     if isinstance(sample, Sample):
         values = {item.name: getattr(sample, item.name) for item in fields(sample)}
-        return {name: value for name, value in values.items() if value is not None and value != ()}
+        return {name: value for name, value in values.items() if value is not None and not _is_unset(value)}
     if not isinstance(sample, Mapping):
         raise TaskError(f"a sample is a backend.Sample or a mapping with its fields, not {type(sample).__name__}")
     return sample
@@ -96,9 +103,9 @@ def _given(sample: Any) -> Mapping[str, Any]:
 
 def _kind(given: Mapping[str, Any]) -> Kind:
     said = given.get("kind")
-    if said is not None and said not in KINDS:
+    if said is not None and not (isinstance(said, str) and said in KINDS):
         raise TaskError(f"there is no kind {said}; there are {', '.join(KINDS)}")
-    several = not isinstance(given.get("image"), str | bytes) and isinstance(given.get("image"), Sequence)
+    several = _is_list(given.get("image"))
     told: tuple[tuple[str, Kind], ...] = (
         ("candidates", "preference-pair"),
         ("transcription", "document"),
@@ -106,10 +113,24 @@ def _kind(given: Mapping[str, Any]) -> Kind:
         ("caption", "several-images" if several else "image-text"),
         ("requested", "checklist"),
     )
-    found = [kind for field, kind in told if given.get(field)]
+    found = [kind for field, kind in told if _is_said(given.get(field))]
     if found:
         return next((kind for kind in KINDS if kind == said), found[0])
     raise TaskError(f"there is nothing to judge; give one of {', '.join(field for field, _ in told)}")
+
+
+def _is_unset(value: Any) -> bool:
+    """Whether it is the default of a field that takes several."""
+    return isinstance(value, tuple) and not value
+
+
+def _is_said(value: Any) -> bool:
+    """Whether there is something; the truth of an array cannot be asked for."""
+    return value is not None and not (isinstance(value, Sequence) and len(value) == 0)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, _LISTS_NOTHING)
 
 
 def _single(kind: Kind, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -124,14 +145,18 @@ def _single(kind: Kind, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _pair(kind: Kind, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The candidates under keys of their own; the ready label config has two of them."""
-    texts, images = given["candidates"], _listed(given.get("image"))
-    if isinstance(texts, str) or not isinstance(texts, Sequence) or not 2 <= len(texts) <= len(_LETTERS):
+    texts, images = given.get("candidates"), _listed(given.get("image"))
+    if not _are_texts(texts) or not 2 <= len(texts) <= len(_LETTERS):
         raise TaskError(f"`candidates` must be a list of 2 to {len(_LETTERS)} texts")
     if len(images) != 1:
         raise TaskError(f"candidates are compared by one image, not {len(images)}")
     names = [f"text_{letter}" for letter in _LETTERS[: len(texts)]]
     xml = label_config_of(kind) if len(texts) == 2 else _choosing(names)
     return xml, {**_texts(given), **dict(zip(names, texts, strict=True)), "image": images[0]}
+
+
+def _are_texts(value: Any) -> TypeGuard[Sequence[str]]:
+    return _is_list(value) and all(isinstance(text, str) for text in value)
 
 
 def _choosing(names: Sequence[str]) -> str:
@@ -155,7 +180,7 @@ def _requested(value: Any) -> Any:
 def _listed(image: Any) -> list[Any]:
     if image is None:
         return []
-    return list(image) if isinstance(image, Sequence) and not isinstance(image, str | bytes) else [image]
+    return list(image) if _is_list(image) else [image]
 
 
 def _bound(name: str, xml: str, data: Mapping[str, Any], kept: Any) -> Bound:
@@ -168,6 +193,9 @@ def _bound(name: str, xml: str, data: Mapping[str, Any], kept: Any) -> Bound:
             bound[image.key] = _addressed(image.key, bound[image.key], held)
     for text in _requested_keys(config) & bound.keys():
         bound[text] = _requested(bound[text])
+    for key in {text.key for text in config.texts} & bound.keys():
+        if not isinstance(bound[key], str | None):
+            raise TaskError(f"`{key}` must be text, not {type(bound[key]).__name__}")
     return Bound(name, xml, bound, held)
 
 
@@ -178,12 +206,12 @@ def _requested_keys(config: LabelConfig) -> set[str]:
 def _addressed(key: str, value: Any, held: dict[str, Picture]) -> Any:
     if isinstance(value, list | tuple):
         return [_addressed(f"{key}[{index}]", item, held) for index, item in enumerate(value)]
-    if value is None or value == "" or value == b"":
+    if not _is_said(value):
         return None
     if isinstance(value, str) and _ADDRESS.match(value):
         return value
     address = f"{HELD}{key}"
-    held[address] = value
+    held[address] = bytes(value) if isinstance(value, bytearray | memoryview) else value
     return address
 
 
@@ -239,7 +267,8 @@ class GivenImages:
         if not isinstance(picture, Image.Image):
             raise ImageError(f"an image is a path, an address, bytes or a Pillow image, not {type(picture).__name__}")
         try:
-            upright = ImageOps.exif_transpose(picture)
+            with _OPENING[id(picture) // 16 % len(_OPENING)]:
+                upright = ImageOps.exif_transpose(picture)  # always another picture, wholly loaded
             if upright.mode == "RGB" and not upright.has_transparency_data:
                 return upright.copy()
             if upright.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
@@ -247,6 +276,6 @@ class GivenImages:
             kept = upright.convert("RGBA") if upright.has_transparency_data else upright
             file = io.BytesIO()
             kept.save(file, "TIFF" if kept.mode in ("I", "F") else "PNG", compress_level=1)
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, SyntaxError) as exc:  # the last is Pillow's word for a broken PNG
             raise ImageError(f"the Pillow image cannot be read ({exc}); give the file's path") from exc
         return self._loader.decode(file.getvalue(), f"the Pillow image of mode {picture.mode}")

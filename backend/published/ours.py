@@ -20,7 +20,8 @@ What a dataset does not hold cannot come back: who annotated (whoever brings it 
 numbers of tasks, annotations and regions, answers of others than the one that the row was made of, skipped and left out
 tasks, which certificate accepted, which region or image an answer given per region or image belonged to, the expected
 value and the label mass of the judge's answers, and what the task's data held that the label config did not show.
-Texts that were null come back empty.
+Texts that were null come back empty. Where `audit`, or `saw_prediction` of a person's answer, is null because the
+judge's answers were not known, a project cannot say so: the next export says what is so in the project then.
 """
 
 from __future__ import annotations

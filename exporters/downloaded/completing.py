@@ -6,15 +6,18 @@ says it by the way: with an annotation it keeps the prediction of the project's 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backend.errors import ExportError
-from exporters.downloaded.file import Download
+from exporters.downloaded.file import Download, used_of_prediction
 from exporters.downloaded.held import HeldTasks, Task
 
 _SHOWN = 5
+_REMEDY = (
+    "set LABEL_STUDIO_URL to the one that the file is from, or unset it and give the label config by --label-config"
+)
 
 
 class Answers(Protocol):
@@ -43,17 +46,21 @@ def complete(download: Download, tasks: HeldTasks, answers: Answers | None) -> C
     """
     unread: list[int] = []
     gone: list[int] = []
-    for number, page in enumerate(tasks.pages()):
-        asked = [task for task in page if number == 0 or _numbers(task)]  # of the first, whether it is the same server
-        there = _asked(answers, download, [task["id"] for task in asked]) if answers and asked else {}
+    for page in tasks.pages():
+        there = _asked(answers, download, [task["id"] for task in page]) if answers else {}
         if answers:
-            _check_same(download, asked, there, first=number == 0)
-            gone += [task["id"] for task in asked if task["id"] not in there]
+            _check_same(download, page, there)
+            gone += [task["id"] for task in page if task["id"] not in there]
         changed = [task for task in page if _numbers(task)]
         for task in changed:
             _fill(task, there.get(task["id"]))
         unread += [task["id"] for task in changed if task["unread_predictions"]]
         tasks.change(changed)
+    if gone and len(gone) == len(tasks):
+        raise ExportError(
+            f"{download.name}: project {download.project_id} of this Label Studio has none of the file's tasks "
+            f"({_shown(tuple(gone))}); {_REMEDY}"
+        )
     return Completed(tuple(unread), tuple(gone))
 
 
@@ -78,22 +85,14 @@ def _asked(answers: Answers, download: Download, ids: list[int]) -> dict[int, Ma
     return {task["id"]: task for page in answers.judged_tasks(download.project_id, ids) for task in page}
 
 
-def _check_same(download: Download, here: list[Task], there: Mapping[int, Mapping[str, Any]], *, first: bool) -> None:
+def _check_same(download: Download, here: Sequence[Task], there: Mapping[int, Mapping[str, Any]]) -> None:
     """Numbers are the same on every server, so it is by the time of creation that a task is known to be the same."""
-    remedy = (
-        "set LABEL_STUDIO_URL to the one that the file is from, or unset it and give the label config by --label-config"
-    )
-    if first and here and not there:
-        raise ExportError(
-            f"{download.name}: project {download.project_id} of this Label Studio has none of the tasks "
-            f"{', '.join(str(task['id']) for task in here[:_SHOWN])}; {remedy}"
-        )
     for task in here:
         made, found = task["created_at"], there.get(task["id"], {}).get("created_at")
         if made and found and made != found:
             raise ExportError(
                 f"{download.name}, task {task['id']}: `created_at` is {made}, and {found} in project "
-                f"{download.project_id} of this Label Studio, which is another one; {remedy}"
+                f"{download.project_id} of this Label Studio, which is another one; {_REMEDY}"
             )
 
 
@@ -107,11 +106,16 @@ def _fill(task: Task, there: Mapping[str, Any] | None) -> None:
     Of a task that is there a prediction that is not has been deleted, and the API's own road would not know of it
     either; there, too, what an annotation keeps of it counts for nothing.
     """
-    found = _kept(task) if there is None else {one["id"]: one for one in there.get("predictions", ())}
+    found = _kept(task) if there is None else _given(there)
     known = {**found, **{one["id"]: one for one in task["predictions"] if isinstance(one, dict)}}
     numbers = [one if isinstance(one, int) else one["id"] for one in task["predictions"]]
     task["predictions"] = [known[number] for number in numbers if number in known]
     task["unread_predictions"] = [] if there else [number for number in numbers if number not in known]
+
+
+def _given(there: Mapping[str, Any]) -> dict[int, Any]:
+    """Predictions that Label Studio tells."""
+    return {one["id"]: used_of_prediction(one) for one in there.get("predictions", ())}
 
 
 def _kept(task: Task) -> dict[int, Any]:

@@ -2,12 +2,14 @@
 
 The file comes from Label Studio's own button (Export > JSON), from its API (`exportType=JSON`, with
 `download_all_tasks=true` also those without annotations) or is a snapshot. They differ in what they say of people
-(numbers, or objects with addresses) and of predictions (numbers, or whole). Drafts and all else that is not used here
-is not kept.
+(numbers, or objects with addresses) and of predictions (numbers, or whole). Drafts, names and addresses of people and
+all else that is not used here is not kept.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,15 @@ _MIN = frozenset({"annotation_id", "annotator"})
 _BROKEN_OFF = ("premature EOF", "Incomplete")
 """What ijson's parsers say then; its `IncompleteJSONError` is raised for much else."""
 _WHITESPACE = b" \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOST_ID = 2**63
+_TEN_DIGITS = re.compile(rb"[0-9]{10}")
+_MOST_SAID = 80
+"""Of a parser's words, in characters: some repeat what they could not read."""
+_OF_ANNOTATION = ("id", "result", "was_cancelled", "lead_time", "created_at", "updated_at", "ground_truth")
+_NUMBERS_OF_ANNOTATION = ("completed_by", "updated_by", "parent_prediction")
+"""Of people and predictions; some files have them as objects."""
+_OF_PREDICTION = ("id", "result", "score", "model_version", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,23 @@ class _Reader:
 def _items(file: BinaryIO) -> Iterator[object]:
     import ijson
 
-    yield from ijson.items(file, "item", use_float=True)
+    # The quick parser kills the process at a whole number that Python refuses for its length; the other one refuses it.
+    parser = ijson.get_backend("python") if _has_long_digits(file) else ijson
+    yield from parser.items(file, "item")  # as floats it would take no whole number of 64 bits or more
+
+
+def _has_long_digits(file: BinaryIO) -> bool:
+    """Whether there are more digits in a row than Python takes for a whole number; now and then also for fewer.
+
+    Among so many every byte at a tenth of that distance is a digit, ten times in a row. The file stays where it is.
+    """
+    start, seen, step = file.tell(), b"", sys.get_int_max_str_digits() // 10
+    found = False
+    while step and not found and (block := file.read(step * 4096)):
+        seen = seen[-9:] + block[::step]
+        found = _TEN_DIGITS.search(seen) is not None
+    file.seek(start)
+    return found
 
 
 @contextmanager
@@ -93,17 +119,19 @@ def _understood(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as exc:
-        said = str(exc).partition("\n")[0]
+    except (ijson.JSONError, UnicodeDecodeError, RecursionError, ArithmeticError) as exc:
+        said = str(exc).partition("\n")[0][:_MOST_SAID]
         if any(sign in said for sign in _BROKEN_OFF):
             raise ExportError(f"{name} breaks off in the middle ({said}); download it again") from exc
         raise ExportError(f"{name} is no JSON ({said}); {_REMEDY}") from exc
 
 
 def _check_start(file: BinaryIO, name: str) -> None:
-    """Raise ExportError unless a list begins; afterwards the file is at its start again."""
+    """Raise ExportError unless a list begins; afterwards the file is at its start, behind a byte order mark."""
     start = file.read(4096)
-    file.seek(0)
+    skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
+    file.seek(skipped)
+    start = start[skipped:]
     first = start.lstrip(_WHITESPACE)[:1]
     if start.startswith(b"PK\x03\x04"):
         _refuse(name, "is a zip archive", "unpack it, and name the JSON file in it")
@@ -155,7 +183,19 @@ def _annotation(raw: object, name: str, where: str) -> Mapping[str, Any]:
     known = by.get("id") if isinstance(by, Mapping) else by
     if not _is_number(known) and by is not None:  # without a number no pseudonym can be told from another
         _refuse(name, f"{where}: `completed_by` has no user's number but {_said(by)}")
-    return raw
+    kept = {key: raw[key] for key in _OF_ANNOTATION if key in raw}
+    kept |= {key: _number_in(raw[key]) for key in _NUMBERS_OF_ANNOTATION if key in raw}
+    seen = raw.get("prediction")
+    return kept | ({"prediction": used_of_prediction(seen)} if isinstance(seen, Mapping) else {})
+
+
+def _number_in(value: object) -> object:
+    return value.get("id") if isinstance(value, Mapping) else value
+
+
+def used_of_prediction(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What is used of a prediction."""
+    return {key: raw[key] for key in _OF_PREDICTION if key in raw}
 
 
 def _predictions(raw: object, name: str, where: str) -> list[Any]:
@@ -168,7 +208,7 @@ def _predictions(raw: object, name: str, where: str) -> list[Any]:
         whole = isinstance(one, Mapping) and _is_number(one.get("id")) and isinstance(one.get("result"), list)
         if not whole and not _is_number(one):
             _refuse(name, f"{where}[{index}] must be a prediction or its number, not {_said(one)}")
-    return raw
+    return [used_of_prediction(one) if isinstance(one, Mapping) else one for one in raw]
 
 
 def _lacks_annotations(raw: Mapping[str, Any]) -> bool:

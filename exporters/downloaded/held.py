@@ -71,4 +71,5 @@ def held_tasks() -> Iterator[HeldTasks]:
 
 
 def _body(task: Task) -> str:
-    return json.dumps(task, ensure_ascii=True)  # lone surrogates, which JSON may hold, do not fit UTF-8
+    # Numbers that are not whole come as Decimal; lone surrogates, which JSON may hold, do not fit UTF-8.
+    return json.dumps(task, ensure_ascii=True, default=float)

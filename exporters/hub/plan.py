@@ -132,7 +132,8 @@ class PushPlan:
 
         One, unless there are more than `most`. Then new files come first: no card names them yet, so that whoever loads
         the dataset meanwhile gets what was there before. What changes, with card and manifest, comes in one commit, and
-        what nothing names any more is removed last. A push that was cut off in between is completed by the next one.
+        what nothing names any more is removed last. A push that was cut off in between is completed by the next one. A
+        pull request is not: the next push begins another, and the first stays incomplete until somebody closes it.
         """
         changes = self.changes
         if len(changes) <= most:

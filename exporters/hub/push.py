@@ -13,12 +13,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from backend.errors import ExportError
+from backend.hub_faults import hub_fault
 from exporters.exits.jsonl import FOLDER as LINES
 from exporters.files.folder import CARD, MARKER
 from exporters.hub.plan import (
@@ -271,8 +271,7 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
     """Turns what the Hub and its client raise into an ExportError with a remedy."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The client's own HTTP library, which differs between its versions but always has this name here.
-    unreachable: type[Exception] = import_module("huggingface_hub.utils").httpx.HTTPError
+    unreachable = hub_fault()
     try:
         yield
     except (HfHubHTTPError, unreachable, OSError, RuntimeError, ValueError) as exc:

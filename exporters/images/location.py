@@ -91,7 +91,7 @@ def _blank_in_segments(file: bytearray, content: bytes) -> bool:
         slice(found.end(), found.start() + 2 + _uint(content, found.start() + 2, 2, ">"))
         for found in _JPEG_RESOURCES.finditer(content)
     ]
-    joined = bytearray(b"".join(content[piece] for piece in pieces))
+    joined = bytearray(b"".join(file[piece] for piece in pieces))
     if not _blank_resources(joined, 0, len(joined)):
         return False
     at = 0

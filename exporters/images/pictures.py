@@ -28,7 +28,7 @@ MAX_FAILURES = 20
 """So many tasks whose image cannot be read end an export at once; the message names them."""
 THREADS = 8
 AHEAD = 32
-"""Records whose images are read before their turn."""
+"""Images that are read before their turn, and records; the record whose turn is next may alone have more images."""
 MAX_AHEAD_BYTES = 64 * 2**20
 """So many bytes of images that wait for their turn are enough."""
 MAX_KNOWN_BYTES = 64 * 2**20
@@ -138,11 +138,16 @@ class PictureReader:
         """
         self._counts, self._ahead_bytes, self._failures = [0, 0, 0], 0, {}
         waiting: deque[_Waiting] = deque()
+        pending = 0  # images of those; what they take is known only once they have come
         pool = ThreadPoolExecutor(THREADS, "pictures")
         try:
             for outcome in outcomes:
                 waiting.append((outcome, self._begin(pool, outcome)))
-                while len(waiting) > AHEAD or (waiting and self._ahead_bytes > MAX_AHEAD_BYTES):
+                pending += _images_of(outcome)
+                while len(waiting) > AHEAD or (
+                    len(waiting) > 1 and (pending > AHEAD or self._ahead_bytes > MAX_AHEAD_BYTES)
+                ):
+                    pending -= _images_of(waiting[0][0])
                     yield self._next(waiting)
             while waiting:
                 yield self._next(waiting)
@@ -247,6 +252,11 @@ def format_of(content: bytes) -> str:
 
     with Image.open(io.BytesIO(content)) as image:
         return (image.format or "bin").lower()
+
+
+def _images_of(outcome: Outcome) -> int:
+    """How many are read for it."""
+    return 0 if isinstance(outcome, LeftOut) else sum(map(len, outcome[0].images.values()))
 
 
 def _size(found: _Found) -> int:

@@ -44,6 +44,8 @@ def reply(connection: socket.socket, path: str) -> bool:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
     elif path.startswith("gone"):
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
+    elif path.startswith("bare"):
+        connection.sendall(WHOLE.replace(b"\r\n", b"\n", 3))
     elif path.startswith("more"):
         connection.sendall(WHOLE + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
     else:
@@ -109,6 +111,12 @@ def test_images_from_one_server_come_over_one_connection(server: Counting) -> No
     images = loader()
     assert [images.read(server.url(str(number))) for number in range(3)] == [PNG] * 3
     assert server.seen == [(1, "0"), (1, "1"), (1, "2")]
+
+
+def test_a_server_that_ends_its_lines_another_way_is_read_and_its_connection_not_used_again(server: Counting) -> None:
+    images = loader()
+    assert [images.read(server.url(f"bare-{number}")) for number in range(2)] == [PNG] * 2
+    assert server.seen == [(1, "bare-0"), (2, "bare-1")]
 
 
 def test_threads_share_connections_but_never_one_at_a_time(server: Counting) -> None:

@@ -25,8 +25,8 @@ GROUPS = {
 _UNITS = {"_bytes": ", in bytes", "_s": ", in seconds", "_pixels": ", in pixels"}
 
 
-_FILE = """
-engine = "local"
+SAMPLE_FILE = """
+engine = "remote"
 model = "Qwen/Qwen2.5-VL-3B-Instruct"
 servers = ["http://10.0.0.5:8000", "http://10.0.0.6:8000"]
 max_pixels = 501760
@@ -43,7 +43,7 @@ def settings_page() -> str:
         "error, so that a misspelt one does not go unnoticed. `vlm-judge settings` shows what holds, and where from.",
         "This page is made from `backend/settings.py`, and a test compares the two.",
         "A file looks like this:",
-        fenced(_FILE, "toml"),
+        fenced(SAMPLE_FILE, "toml"),
         table(("Setting", "Default"), ([linked(variable_of(name)), _default(name)] for name in _schemas())),
         *_sections(),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import httpx
 import pytest
 
-from backend.addresses import TrustedHosts, is_public, origin
+from backend.addresses import Exchange, TrustedHosts, is_public, origin
 from backend.errors import SettingsError
 
 
@@ -109,3 +112,28 @@ def test_what_is_no_host(entry: str) -> None:
 def test_origins_always_name_the_port() -> None:
     assert origin(httpx.URL("http://user:pass@Host.example/a?b")) == "http://host.example:80"
     assert origin(httpx.URL("https://host.example:8443/")) == "https://host.example:8443"
+
+
+def test_an_answer_without_an_end_of_its_head_takes_little_time_and_memory() -> None:
+    exchange, piece = Exchange(0.0), b"x" * 1024
+    tracemalloc.start()
+    began_s = time.process_time()
+    for _ in range(50 * 1024):  # 50 MiB
+        exchange.note(piece)
+    spent_s, (_, most_bytes) = time.process_time() - began_s, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not exchange.is_whole(50 * 2**20)
+    assert most_bytes < 2**20
+    assert spent_s < 5.0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_an_answer_is_whole_when_exactly_its_head_and_body_came_however_it_is_cut(size: int) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nab\r\n\r\ncd"
+    exchange = Exchange(0.0)
+    for begin in range(0, len(answer), size):
+        assert not exchange.is_whole(8)
+        exchange.note(answer[begin : begin + size])
+    assert (exchange.is_whole(8), exchange.is_whole(7), exchange.is_whole(2)) == (True, False, False)
+    exchange.note(b"H")
+    assert not exchange.is_whole(8)

@@ -58,6 +58,7 @@ def test_the_plan_stands_in_the_outermost_tag_and_all_else_stays() -> None:
         ('<View title="a > b" style=\'c > "d"\'><View auditShare="2"/></View>', "<View"),
         ("<View title=' auditKey=\"not one\" '/>", "<View"),
         ("<View\n  className='x'\n/>", "<View"),
+        ("\ufeff<!-- a --><View/>", "\ufeff<!-- a --><View"),
     ],
 )
 def test_a_plan_goes_behind_the_first_tag_s_name_and_out_again(xml: str, before: str) -> None:

@@ -450,6 +450,16 @@ def test_tasks_are_read_without_anyones_address() -> None:
     assert "@" not in repr(read)
 
 
+def test_what_is_no_region_is_told_and_a_version_that_is_a_number_is_one() -> None:
+    for wrong in ({"annotations": [{"id": 1, "result": ["x"]}]}, {"predictions": [{"id": 1, "result": "xy"}]}):
+        with pytest.raises(
+            StudioError, match=r"^task 3 cannot be read \(TypeError: a region of a result must be an obj"
+        ):
+            read_task({**RAW, **wrong})
+    [found] = read_task({**RAW, "predictions": [{"id": 1, "result": [], "model_version": 5}]}).predictions
+    assert found.model_version == "5"
+
+
 def test_predictions_as_ids_are_refused() -> None:
     with pytest.raises(StudioError, match=r"^task 3 cannot be read .* fields=all$"):
         read_task({**RAW, "predictions": [5]})

@@ -275,6 +275,27 @@ def test_the_image_is_built_with_extras_that_exist() -> None:
         assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
 
 
+NEEDS = {
+    "export": {"export"},
+    "trust": {"sweep", "calibrate", "certify", "accept", "report", "examples"},
+    "generate": {"generate"},
+}
+"""Extras of the image by the commands that cannot do without them."""
+LEFT_OUT = {"demo", "evaluate", "bench"}
+
+
+def test_every_command_is_in_the_image_or_said_not_to_be() -> None:
+    default = next(rest for word, rest in instructions() if rest.startswith("EXTRAS="))
+    chosen = read_yaml("compose.scale.yaml")["services"]["backend"]["build"]["args"]["EXTRAS"]
+    told = (DOCKER / "README.md").read_text(encoding="utf-8")
+    assert set(default.removeprefix("EXTRAS=").split(",")) == {*NEEDS, "local", "postgres"}
+    assert set(chosen.split(",")) == {*NEEDS, "postgres"}
+    assert f"`--build-arg EXTRAS={chosen}`" in told
+    assert set().union(*NEEDS.values(), LEFT_OUT) <= main.commands.keys()
+    section = told.partition("Not in the image are")[2].partition("\n\n")[0]
+    assert {name for name in main.commands if f"`{name}`" in section} == LEFT_OUT
+
+
 def test_the_image_starts_a_command_that_exists() -> None:
     [program] = json.loads(dict(instructions())["ENTRYPOINT"])
     arguments = json.loads(dict(instructions())["CMD"])

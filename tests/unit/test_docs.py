@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -177,3 +178,11 @@ def test_tasks_are_read_as_a_list_or_by_line_with_a_byte_order_mark(tmp_path: Pa
     for name, text in (("list.json", json.dumps(tasks)), ("lines.jsonl", f"{lines}\r\n\r\n")):
         (tmp_path / name).write_text(text, encoding="utf-8-sig", newline="")
         assert read_tasks(tmp_path / name) == tasks
+
+
+def test_the_table_of_extras_has_every_extra_but_that_of_developers() -> None:
+    page = (ROOT / "docs" / "how-to" / "connect.md").read_text(encoding="utf-8")
+    section = page.partition("## What to install for what")[2].partition("\n## ")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)
+    assert sorted(rows) == sorted(set(project["optional-dependencies"]) - {"dev"})

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
-from backend.annotated import AnnotatedTask, annotated_tasks
+from backend.annotated import AnnotatedTask, annotated_tasks, read_task
 from backend.cli import main
 from backend.core.label_config import parse_label_config
-from backend.errors import ExportError
+from backend.errors import ExportError, StudioError
 from backend.settings import Settings
 from exporters.downloaded.completing import Completed, complete, notes_of
 from exporters.downloaded.file import Download, read_download
@@ -222,7 +222,18 @@ def test_another_label_studio_is_known_by_when_its_tasks_were_made(tmp_path: Pat
         "project 1 of this Label Studio, which is another one; set LABEL_STUDIO_URL to the one that the file is from, "
         "or unset it and give the label config by --label-config"
     )
-    with pytest.raises(ExportError, match="project 1 of this Label Studio has none of the tasks 1; set LABEL_STUDIO"):
+    with pytest.raises(
+        ExportError, match=r"project 1 of this Label Studio has none of the file's tasks \(task 1\); set LABEL_"
+    ):
+        read(path, There({}))
+
+
+def test_a_project_whose_first_tasks_were_deleted_is_still_the_same(tmp_path: Path) -> None:
+    """120 tasks are more than a page; whole predictions need no asking, yet what is gone is counted."""
+    path = write(tmp_path, [task(number, predictions=[prediction(number)]) for number in range(1, 121)])
+    _, completed = read(path, There({120: judged(120, prediction(120))}))
+    assert completed == Completed(gone=tuple(range(1, 120)))
+    with pytest.raises(ExportError, match=r"none of the file's tasks \(tasks 1, 2, 3, 4, 5 and 115 more\); set LABEL_"):
         read(path, There({}))
 
 
@@ -292,6 +303,61 @@ def test_a_file_that_breaks_off_is_told_from_one_that_is_no_json(tmp_path: Path)
     assert "cannot be read" in refused(tmp_path / "none.json")
 
 
+def test_numbers_come_as_the_api_gives_them(tmp_path: Path) -> None:
+    numbers = "[18446744073709551615, -9223372036854775809, 123456789012345678901234, 1.5, 1E5, 0.1, -0.0, 1e400]"
+    path = write(tmp_path, json.dumps([task(1, data={"n": "N"})]).replace('"N"', numbers))
+    [found], _ = read(path)
+    given = found.data["n"]
+    assert given == json.loads(numbers)
+    assert [type(one) for one in given] == [int] * 3 + [float] * 5
+    whole, digits = json.dumps([task(1, data={"n": "N"}), task(2)]), "1" * 5_000
+    [found, _] = read(write(tmp_path, whole.replace("N", digits)))[0]
+    assert found.data["n"] == digits, "in a text they may be as many as they like"
+
+
+@pytest.mark.parametrize("number", ["1" * 4_301, "-" + "7" * 9_000, "1e99999999999999999999"])
+@pytest.mark.parametrize("before", [0, 1, 429, 1_761_000])
+def test_a_number_beyond_all_measure_is_refused_and_ends_nothing_else(tmp_path: Path, number: str, before: int) -> None:
+    text = json.dumps([task(1, data={"caption": "a" * before, "n": "N"})]).replace('"N"', number)
+    assert refused(write(tmp_path, text)).startswith("project-1-at-2026.json is no JSON (")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    [found], _ = read(write(tmp_path, "\ufeff" + json.dumps([task(1)])))
+    assert found.id == 1
+    assert refused(write(tmp_path, "\ufeff{}")).startswith("project-1-at-2026.json holds one object, as COCO exports")
+
+
+def test_names_and_addresses_of_people_are_not_kept(tmp_path: Path) -> None:
+    """As a snapshot has them, with what its answers keep of predictions."""
+    person = {"id": 3, "email": "somebody@example.org", "first_name": "Some", "last_name": "Body"}
+    by = {"completed_by": person, "updated_by": person, "last_created_by": person, "reviews": [{"by": person}]}
+    seen = prediction(1) | {"created_by": person}
+    made = annotation(5, **by, parent_prediction={"id": 1, "by": person}, prediction=seen)
+    path = write(tmp_path, [task(1, made, predictions=[seen, prediction(2)], updated_by=person), task(2)])
+    with held_tasks() as tasks:
+        complete(read_download(path, tasks), tasks, There({1: judged(1, seen), 2: judged(2, seen | {"id": 2})}))
+        kept = [json.dumps(task) for page in tasks.pages() for task in page]
+        [found, _] = [read_task(task) for page in tasks.pages() for task in page]
+    assert ("@" in path.read_text(encoding="utf-8"), [text for text in kept if "@" in text]) == (True, [])
+    [answer] = found.annotations
+    assert (answer.completed_by, answer.updated_by, answer.parent_prediction) == (3, 3, 1)
+    assert [(one.id, one.score, one.model_version) for one in found.predictions] == [
+        (1, 0.5, "demo-1"),
+        (2, 0.5, "demo-1"),
+    ]
+
+
+def test_a_region_that_is_none_is_told_with_its_task(tmp_path: Path) -> None:
+    for wrong in (task(1, annotation(5, result=["x"])), task(1, predictions=[prediction(1) | {"result": [None]}])):
+        with pytest.raises(
+            StudioError, match=r"^task 1 cannot be read \(TypeError: a region of a result must be an obj"
+        ):
+            read(write(tmp_path, [wrong]))
+    [found], _ = read(write(tmp_path, [task(1, predictions=[prediction(1) | {"model_version": 5}])]))
+    assert row(found).fingerprint == "5"
+
+
 def test_the_projects_number_may_be_said_where_the_file_does_not(tmp_path: Path) -> None:
     path = write(tmp_path, [task(1) | {"project": None}])
     with held_tasks() as tasks:
@@ -328,6 +394,15 @@ def test_the_command_exports_a_file_and_says_what_it_lacks(tmp_path: Path, monke
         "left out, nobody annotated it and no judge has answered: task 2",
         "judge's answers that the file names and does not hold: task 2; set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY "
         "to have them",
+    ]
+    bare = write(tmp_path, [task(1), task(2)])
+    with pytest.raises(ExportError) as caught:
+        export_download(Settings(annotator_key=SecretStr("key")), bare, tmp_path / "none", label_config=XML)
+    assert str(caught.value).splitlines() == [
+        "project 1 (Project 1) has nothing to export: 2 unannotated; annotate its tasks first, or judge them: "
+        "vlm-judge judge --project 1",
+        "judge's answers that the file names and does not hold: tasks 1, 2; set LABEL_STUDIO_URL and "
+        "LABEL_STUDIO_API_KEY to have them",
     ]
     wrong = CliRunner().invoke(main, ["export", "--project", "1", "--label-config", str(path), "--out", "x"])
     assert (wrong.exit_code, "--label-config is that of --from-file" in wrong.output) == (2, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from datasets import Image as ImageFeature
 from datasets import List, get_dataset_config_names, get_dataset_split_names, load_dataset
 from PIL import Image
 
+from backend.core.audit import AuditPlan, with_plan
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.regions import encode
 from backend.core.types import ControlValue, Value
@@ -369,6 +370,36 @@ def test_shares_hold_to_the_image_within_groups_when_asked(tmp_path: Path) -> No
     with pytest.raises(ExportError, match=r"^--stratify image_sha256 is no column that tells groups;") as raised:
         export(tmp_path, CAPTIONS, *tasks, splits=parse_shares("a=0.5,b=0.5"), stratify="image_sha256")
     assert "sha256" not in str(raised.value).partition("choose among")[2]
+
+
+@pytest.mark.parametrize(
+    "before", ["", "\ufeff", "<?xml version='1.0'?>\n<!-- Captions -->\n", "\ufeff<!-- Captions -->"]
+)
+def test_the_key_of_the_blind_slice_is_not_published(tmp_path: Path, before: str) -> None:
+    planted = with_plan(before + CAPTIONS, AuditPlan(0.1, "0123456789abcdef"))
+    export(tmp_path, planted, REVIEWED[0], configs=("all",))
+    assert (tmp_path / "out" / "label_config.xml").read_bytes() == (before.lstrip("\ufeff") + CAPTIONS).encode()
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda xml: "<!-- was: " + xml[xml.index("<View") :].partition(">")[0] + "> -->" + xml,
+        lambda xml: xml.replace("</View>", "<!-- was: auditKey='0123456789abcdef' --></View>", 1),
+        lambda xml: xml.replace("</View>", "<View auditKey='0123456789abcdef'/></View>", 1),
+    ],
+)
+def test_a_form_that_repeats_the_key_of_the_blind_slice_is_not_exported(
+    tmp_path: Path, again: Callable[[str], str]
+) -> None:
+    planted = again(with_plan(CAPTIONS, AuditPlan(0.1, "0123456789abcdef")))
+    with pytest.raises(ExportError) as caught:
+        export(tmp_path, planted, REVIEWED[0], configs=("all",))
+    assert str(caught.value) == (
+        "the label config of project 1 (Configs) repeats the key of the blind slice (auditKey) in a comment or another "
+        "tag, and would be published with it; take it out there"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_split_without_rows_is_left_out_and_said(tmp_path: Path) -> None:

@@ -104,6 +104,29 @@ def test_no_more_is_read_ahead_than_is_needed() -> None:
     reading.close()
 
 
+def test_images_wait_within_their_bytes_where_tasks_have_many() -> None:
+    """10 images of 1 MiB a task: 4 tasks are 40 images, more than 32; all 8 would be 80 MiB, more than 64."""
+    large = encoded(noise(size=592))
+    assert 1.0 <= len(large) / 2**20 < 1.1
+
+    class Large(Server):
+        def read(self, uri: str, task: str | None = None) -> bytes:
+            return large + uri.encode()
+
+    taken: list[int] = []
+
+    def outcomes() -> Iterator[Outcome]:
+        for number in range(8):
+            taken.append(number)
+            yield (record(number, *(f"{number}-{each}" for each in range(10))),)
+
+    waiting = []
+    for given, (_, pictures) in enumerate(PictureReader(Large(), allow_missing=False).read_all(outcomes())):
+        assert [one and len(one.data) for one in pictures["image"]] == [len(large) + 3] * 10
+        waiting.append(len(taken) - given)
+    assert waiting == [4, 4, 4, 4, 4, 3, 2, 1]
+
+
 def test_the_same_content_is_decoded_once() -> None:
     decoded: list[bytes] = []
 

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -117,6 +118,11 @@ class Bench:
         options = GenerateOptions(str(images), self.out, **changes)
         generators = chosen_generators(self.settings, models, options.kind, self.make)
         return write_tasks(self.settings, options, gather_images(self.settings, options), generators)
+
+    def answer_for_the_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have `generate` take these engines."""
+        chosen = partial(chosen_generators, make=self.make)
+        monkeypatch.setattr("backend.generation.generators.chosen_generators", chosen)
 
     def data(self) -> list[dict[str, Any]]:
         return [json.loads(line)["data"] for line in self.out.read_text().splitlines()]
@@ -792,6 +798,29 @@ class TestCommand:
             1,
             "Error: scripted wrote none of 1 texts; the last reason: the scripted engine was given nothing to write\n",
         )
+
+    @pytest.mark.parametrize("broken", [True, False])
+    def test_it_ends_with_1_when_an_image_could_not_be_used(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: bool
+    ) -> None:
+        photos = saved(bench.folder / "photos" / "1.png", 1).parent
+        if broken:
+            (photos / "2.png").write_bytes(b"no picture")
+        bench.answer_for_the_command(monkeypatch)
+        done = CliRunner().invoke(main, ["generate", str(photos), "--out", str(bench.out), "--engine", "scripted"])
+        assert (done.exit_code, len(bench.data())) == (1 if broken else 0, 1), done.output
+
+    def test_it_ends_with_1_when_a_text_was_not_written(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        numbers = iter((1, 2))
+        bench.author = lambda request: (
+            by_number(request) if next(numbers) == 1 else Unwritten(request.writing, "no reply")
+        )
+        for seed in (1, 2):
+            saved(bench.folder / "photos" / f"{seed}.png", seed)
+        bench.answer_for_the_command(monkeypatch)
+        words = ["generate", str(bench.folder / "photos"), "--out", str(bench.out), "--engine", "scripted"]
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, len(bench.data())) == (1, 1), done.output
 
     def test_wrong_style_is_told_before_anything_is_read(self, tmp_path: Path) -> None:
         command = ["generate", "nowhere/at/all", "--out", str(tmp_path / "t.jsonl"), "--style", "loud"]

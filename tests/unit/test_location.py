@@ -288,6 +288,18 @@ def test_exif_and_xmp_within_image_resources_are_cleaned_too() -> None:
     assert (len(cleaned), b'exif:Flash="0"' in cleaned, b"Maker" in cleaned) == (len(content), True, True)
 
 
+def test_a_place_that_went_already_does_not_come_back_with_another() -> None:
+    """A thumbnail in Photoshop's resources is a JPEG with EXIF of its own."""
+    thumbnail = resource(0x040C, bytes(28) + saved("JPEG", exif=exif()))
+    content = with_resources(thumbnail + resource(IIM, iim(PLACES)))
+    assert without_location(with_resources(thumbnail)) != with_resources(thumbnail)
+    cleaned = without_location(content)
+    assert (b"GPSL" in content, b"2026:01:01\0" in content) == (False, True)
+    assert not any(place in cleaned for place in (b"2026:01:01\0", b"Berlin"))
+    assert without_location(cleaned) is cleaned
+    assert (len(cleaned), pixels(cleaned)) == (len(content), pixels(content))
+
+
 def test_fields_without_a_place_leave_the_very_same_file() -> None:
     content = with_resources(OTHER_RESOURCES + resource(IIM, iim(OTHERS)))
     assert without_location(content) is content

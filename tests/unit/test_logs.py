@@ -297,3 +297,11 @@ def test_a_line_that_cannot_be_made_names_its_place_and_not_its_contents(written
     [ours] = [handler for handler in logging.getLogger().handlers if getattr(handler, "stream", None) is written]
     ours.handle(log.makeRecord(log.name, logging.INFO, "worker.py", 7, "%d tasks", (SECRETS["hf_token"],), None))
     assert written.getvalue() == "a line of the log is lost (TypeError): worker.py, line 7\n"
+
+
+@pytest.mark.parametrize("sign", ["/", "#", "?", " ", "'", "%40"])
+def test_the_stores_password_is_masked_whatever_signs_it_has(sign: str) -> None:
+    """As SQLAlchemy reads it: up to the first @."""
+    mask = make_mask(Settings(store=f"postgresql+psycopg://judge:long{sign}password@db:5432/x"))
+    assert mask(f"it is long{sign}password.") == "it is ***."
+    assert mask(f"cannot open postgresql://judge:p{sign}w@db:5432/x") == "cannot open postgresql://***@db:5432/x"

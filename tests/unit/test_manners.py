@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -22,9 +23,16 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from backend.cli import main
-from backend.cli.command import EXIT_CODES, Command, first_sentence, plain
+from backend.cli.command import EXIT_CODES, Command, Group, first_sentence, plain
+from backend.cli.exporting import _trust
+from backend.core.audit import AuditPlan, with_plan
+from backend.core.types import Evidence, Verdict
+from backend.interfaces import default_label_config
+from backend.judge import Preview
 from backend.progress import note, plain_progress, progress_bar, quietly
-from backend.studio_types import Connection
+from backend.service import Failure
+from backend.settings import load_settings
+from backend.studio_types import Connection, StudioTask
 from tests.made_pictures import encoded
 
 PAGES = {("serve",), ("demo",), ("completion",)}
@@ -238,6 +246,81 @@ class TestExitCodes:
         script = f"{shlex.quote(sys.executable)} -m backend.cli rubric show image-text --json | head -c 1"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
         assert (done.stdout, "Traceback" in done.stderr) == ("{", False)
+
+    @pytest.mark.parametrize("words", [(), ("project",), ("rubric",)])
+    def test_a_group_without_a_command_shows_its_help_and_no_error(self, words: tuple[str, ...]) -> None:
+        done = run(*words, color=True)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.strip() == run(*words, "--help").stdout.strip()
+
+    def test_a_file_that_cannot_be_written_is_no_traceback(self, nowhere: None) -> None:
+        """A command that writes where it was told, and meets the system's refusal."""
+
+        @click.group(cls=Group)
+        def tool() -> None:
+            pass
+
+        @tool.command(settings=False)
+        def write() -> None:
+            Path("none/there").write_text("x", encoding="utf-8")
+
+        done = CliRunner().invoke(tool, ["write", "--json"])
+        assert (done.exit_code, done.stderr) == (1, "Error: none/there: No such file or directory\n")
+        assert json.loads(done.stdout)["error"] == {
+            "type": "OSError",
+            "message": "none/there: No such file or directory",
+        }
+
+    def test_bench_looks_at_its_file_before_it_measures(
+        self, nowhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def measure(*_: object) -> None:
+            raise AssertionError("it is measured")
+
+        monkeypatch.setattr("backend.bench.run.bench", measure)
+        done = run("bench", "--out", "none/there.json")
+        assert (done.exit_code, done.stderr) == (1, "Error: none/there.json: No such file or directory\n")
+        with pytest.raises(AssertionError, match="it is measured"):
+            run("bench", "--out", "here.json", catch_exceptions=False)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("more", [("--watch",), ("--failures", "f.jsonl")])
+    def test_a_preview_neither_watches_nor_lists_failures(self, nowhere: None, more: tuple[str, ...]) -> None:
+        done = run("judge", "--project", "1", "--preview", "2", *more)
+        assert done.exit_code == 2
+        assert f"Error: {more[0]}: not with --preview" in done.stderr
+
+    @pytest.mark.parametrize("size", ["0", "257"])
+    def test_a_batch_has_1_to_256_samples(self, nowhere: None, size: str) -> None:
+        done = run("judge", "--project", "1", "--batch-size", size)
+        assert (done.exit_code, f"{size} is not in the range 1<=x<=256" in done.stderr) == (2, True)
+
+    @pytest.mark.parametrize(("shown", "code"), [(("failed", "judged"), 1), (("judged",), 0), ((), 0)])
+    def test_a_preview_with_a_task_that_failed_is_a_failure(
+        self, nowhere: None, monkeypatch: pytest.MonkeyPatch, shown: tuple[str, ...], code: int
+    ) -> None:
+        """What Label Studio has is told here; the commands behind are tried with a real one elsewhere."""
+        verdict = Verdict((), None, {}, 0.5, Evidence((), (), "Because."), "v")
+        found: dict[str, Verdict | Failure] = {"failed": Failure("1", "task 1: no image"), "judged": verdict}
+        previews = [Preview(StudioTask(1, {}), found[name]) for name in shown]
+        for name in ("make_studio", "make_service"):
+            monkeypatch.setattr(f"backend.assemble.{name}", lambda settings: settings)
+        monkeypatch.setattr("backend.judge.preview_project", lambda *_: previews)
+        assert run("judge", "--project", "1", "--preview", "2").exit_code == code
+
+    @pytest.mark.parametrize("blind", [True, False])
+    def test_a_card_without_measurements_is_said_where_a_blind_slice_could_give_them(
+        self, nowhere: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blind: bool
+    ) -> None:
+        usual = default_label_config()
+        config = with_plan(usual, AuditPlan(0.1, "0123456789")) if blind else usual
+        studio = SimpleNamespace(project=lambda number: SimpleNamespace(label_config=config))
+        monkeypatch.setattr("backend.assemble.make_studio", lambda settings: studio)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert _trust(load_settings(), 1) is None
+        install = "pip install 'vlm-judge-label-studio[trust]'"
+        said = "the card says nothing of how good the judge is: the libraries that measure it are missing; "
+        assert capsys.readouterr().err == (f"{said}{install}\n" if blind else "")
 
     def test_an_unknown_command_is_a_usage_error_with_the_nearest_name(self) -> None:
         done = run("exprot")

@@ -13,10 +13,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -28,6 +30,7 @@ from backend.engines.demo.engine import demo_engine
 from backend.engines.demo.evaluate import true_decision
 from backend.engines.demo.sample import Item, sample_items
 from backend.engines.demo.world import draw
+from backend.engines.scripted import ScriptedEngine
 from backend.errors import EngineError, LabelConfigError, SettingsError, TaskError
 from backend.images import ImageLoader
 from backend.interfaces import KINDS, default_label_config, label_config_of, sample_tasks
@@ -193,8 +196,10 @@ def test_what_the_samples_raise_is_raised_and_the_judge_goes_on(scripted: Judge)
         yield {"image": GREY, "caption": "A square."}
         raise ZeroDivisionError
 
+    results = scripted.stream(samples())
+    assert isinstance(next(results), Verdict)
     with pytest.raises(ZeroDivisionError):
-        scripted.judge(samples())
+        next(results)
     assert isinstance(scripted.judge([{"image": GREY, "caption": "A square."}])[0], Verdict)
 
 
@@ -262,9 +267,11 @@ def test_a_model_is_run_here_and_servers_are_asked() -> None:
     for judge, engine in (
         (Judge(model="Qwen/Qwen2.5-VL-7B-Instruct"), "local"),
         (Judge(servers=["http://127.0.0.1:9"], model="judge"), "remote"),
+        (Judge(servers="http://127.0.0.1:9", model="judge"), "remote"),
         (Judge(), "demo"),
     ):
         assert judge._settings.engine == engine
+        assert judge._settings.servers == (("http://127.0.0.1:9",) if engine == "remote" else ())
         judge.close()
 
 
@@ -275,6 +282,43 @@ def test_a_closed_judge_says_so_and_a_single_sample_is_no_list() -> None:
     judge.close()
     with pytest.raises(EngineError, match="this judge is closed; make another"):
         judge.judge([])
+
+
+def test_a_judge_that_is_closed_while_it_streams_says_so() -> None:
+    judge = Judge("scripted", batch_size=1)
+
+    def samples() -> Iterator[dict[str, Any]]:
+        for number in range(1000):
+            yield {"image": GREY, "caption": f"Square {number}."}
+
+    results = judge.stream(samples())
+    next(results)
+    judge.close()
+    with pytest.raises(EngineError, match="this judge is closed; make another"):
+        list(results)
+
+
+class LateEngine(ScriptedEngine):
+    """Cannot be loaded at first."""
+
+    tried = 0
+
+    def load(self) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            raise EngineError("the servers are away")
+
+
+def test_a_judge_that_could_not_be_loaded_is_loaded_when_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = LateEngine()
+    monkeypatch.setattr("backend.public.judge.make_engine", lambda settings: engine)
+    judge = Judge("scripted")
+    with pytest.raises(EngineError, match="the servers are away"):
+        judge.load()
+    assert isinstance(judge.judge([{"image": GREY, "caption": "A square."}])[0], Verdict)
+    judge.load()
+    assert engine.tried == 2
+    judge.close()
 
 
 def test_a_store_remembers_verdicts(tmp_path: Path) -> None:
@@ -366,6 +410,71 @@ def test_a_pillow_image_of_unknown_range_is_refused(mode: str) -> None:
     images.hold("t", {"held:a": Image.new(mode, (2, 2))})
     with pytest.raises(TaskError, match=f"the Pillow image of mode {mode} holds .* whose range is unknown"):
         images.load("held:a", "t")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_picture_that_samples_share_is_opened_once_and_seen_the_same_by_all(form: str, tmp_path: Path) -> None:
+    """Pillow reads a file when its pixels are first asked for, and not safely in several threads."""
+    noise = Image.frombytes("RGB", (400, 400), random.Random(0).randbytes(480_000))
+    file = tmp_path / "noise"
+    noise.save(file, form)
+    seen = ImageLoader(Settings()).decode(file.read_bytes(), "the file").tobytes()
+    for _ in range(5):
+        images, start = GivenImages(ImageLoader(Settings()), 1000), threading.Barrier(8)
+        images.hold("t", {"held:a": Image.open(file)})
+
+        def load(_: int, images: GivenImages = images, start: threading.Barrier = start) -> bytes:
+            start.wait()
+            return images.load("held:a", "t").tobytes()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [found == seen for found in pool.map(load, range(8))] == [True] * 8
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_samples_share_a_picture(scripted: Judge, form: str, tmp_path: Path) -> None:
+    file = tmp_path / "noise"
+    Image.frombytes("RGB", (300, 300), random.Random(1).randbytes(270_000)).save(file, form)
+    shared = Image.open(file)
+    results = scripted.judge([{"image": shared, "caption": f"Noise {number}."} for number in range(16)])
+    assert [result for result in results if isinstance(result, Failure)] == []
+
+
+def test_a_broken_file_that_pillow_was_given_fails_alone() -> None:
+    """The length of its first chunk of pixels is cut short, so that the next chunk begins in the middle of them."""
+    content = bytearray(saved(Image.frombytes("RGB", (64, 64), random.Random(2).randbytes(12_288)), "PNG"))
+    begin = content.index(b"IDAT") - 4
+    content[begin : begin + 4] = (100).to_bytes(4, "big")
+    images = GivenImages(ImageLoader(Settings()), 1000)
+    images.hold("t", {"held:a": Image.open(io.BytesIO(bytes(content)))})
+    with pytest.raises(TaskError, match=r"the Pillow image cannot be read \(.+\); give the file's path"):
+        images.load("held:a", "t")
+
+
+def test_what_is_no_text_or_no_picture_fails_that_sample_alone(scripted: Judge) -> None:
+    grid, content = np.zeros((8, 8, 3), np.uint8), png(GREY)
+    odd: list[Any] = [
+        {"image": GREY, "caption": "A.", "kind": "preference-pair"},
+        {"image": GREY, "candidates": np.array(["Grey.", "Blue."])},
+        {"image": GREY, "candidates": ["Grey.", 7]},
+        {"image": grid, "caption": "A."},
+        Sample(image=grid, caption="A."),  # type: ignore[arg-type]
+        {"image": GREY, "caption": "A.", "kind": np.array(["chart", "document"])},
+        {"image": GREY, "caption": np.array(["A.", "B."])},
+        {"image": bytearray(content), "caption": "A."},
+        {"image": memoryview(content), "caption": "A."},
+        {"image": [GREY, bytearray(content)], "caption": "A."},
+    ]
+    results = scripted.judge(odd)
+    kinds = ", ".join(KINDS)
+    no_picture = "an image is a path, an address, bytes or a Pillow image, not ndarray"
+    texts = "`candidates` must be a list of 2 to 10 texts"
+    assert [result.reason for result in results[:6] if isinstance(result, Failure)] == [
+        *(texts, texts, texts, f"`image`: {no_picture}", f"`image`: {no_picture}"),
+        f"there is no kind ['chart' 'document']; there are {kinds}",
+    ]
+    assert results[6] == Failure("6", "`caption` must be text, not ndarray")
+    assert [type(result) for result in results[7:]] == [Verdict] * 3
 
 
 def test_a_large_file_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backend.cli import main
+from backend.engines.factory import make_engine
 from backend.errors import SettingsError
 from backend.settings import Settings, load_settings, read_settings
+from tests.docs_made.settings import SAMPLE_FILE
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,19 @@ def test_an_option_wins_over_the_environment_that_over_the_file_and_that_over_th
 def test_without_a_file_nothing_changes() -> None:
     assert load_settings() == Settings()
     assert read_settings().sources == {}
+
+
+def test_a_file_may_begin_with_the_mark_of_utf_8() -> None:
+    """As Windows' editor writes it."""
+    Path("vlm-judge.toml").write_bytes(b"\xef\xbb\xbfport = 9100\n")
+    assert load_settings().port == 9100
+
+
+def test_the_file_that_the_settings_page_shows_makes_a_judge() -> None:
+    write(Path("vlm-judge.toml"), SAMPLE_FILE)
+    given = read_settings()
+    assert set(given.sources.values()) == {"file"}
+    assert make_engine(given.settings).identity.name == "Qwen2.5-VL-3B-Instruct"
 
 
 def test_a_file_that_is_named_takes_the_place_of_the_usual_one(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +171,25 @@ class TestCommand:
             ["hf_token", "***", "file"],
             ["File", "of", "settings:", "vlm-judge.toml"],
         ]
+
+    @pytest.mark.parametrize("sign", ["/", "#", "?", " ", "'", "%40", ":", "x/y"])
+    @pytest.mark.parametrize("program", ["", "--json"])
+    def test_no_sign_in_a_password_shows_it(self, monkeypatch: pytest.MonkeyPatch, sign: str, program: str) -> None:
+        """Short ones too, which are not looked for by themselves; SQLAlchemy reads a password up to the @."""
+        monkeypatch.setenv("VLM_JUDGE_STORE", f"postgresql+psycopg://me:p{sign}w@db:5432/judge")
+        done = self.run("--given", *program.split())
+        assert (done.exit_code, f"p{sign}w" in done.stdout) == (0, False)
+        assert "postgresql+psycopg://***@db:5432/judge" in done.stdout
+
+    def test_a_login_is_masked_in_every_address_and_an_empty_secret_is_shown_as_empty(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VLM_JUDGE_SERVERS", "me:pw@a:1, http://me:pw@b:1, c:8000")
+        monkeypatch.setenv("LABEL_STUDIO_URL", "me:pw@studio:8080")
+        monkeypatch.setenv("HF_TOKEN", "")
+        found = json.loads(self.run("--json").stdout)["settings"]
+        assert found["servers"]["value"] == ["***@a:1", "http://***@b:1", "c:8000"]
+        assert (found["label_studio_url"]["value"], found["hf_token"]["value"]) == ("***@studio:8080", "")
 
     def test_for_programs_numbers_are_numbers_and_what_is_not_set_is_null(self) -> None:
         write(Path("mine.toml"), "port = 9100\n")
