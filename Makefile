@@ -36,7 +36,7 @@ check: setup ## Format, lint, types and the import law
 WORKERS ?= 2
 
 test: setup browser postgres ## All tests, against a real Label Studio, a real browser and a real PostgreSQL
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 FIND_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 

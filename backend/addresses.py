@@ -50,8 +50,10 @@ _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]\\*,]+)(?::(?P<por
 class FetchError(Exception):
     """An address could not be fetched; the message is a sentence without the address."""
 
-    def __init__(self, message: str, at: str = "", status: int = 0) -> None:
+    def __init__(self, message: str, at: str = "", status: int = 0, *, is_passing: bool = False) -> None:
         super().__init__(message)
+        self.is_passing = is_passing
+        """Whether the name server was away."""
         self.at = at
         """Origin of the hop that failed; empty when there was none."""
         self.status = status
@@ -213,9 +215,12 @@ def _resolved(host: str, port: int, exchange: Exchange) -> list[str]:
     try:
         found = answer.result(exchange.left_s())
     except TimeoutError as exc:
-        raise FetchError(f"the address of the host {host} was not found in time; look at the name server") from exc
+        raise FetchError(
+            f"the address of the host {host} was not found in time; look at the name server", is_passing=True
+        ) from exc
     except (OSError, UnicodeError) as exc:
-        raise FetchError(f"the host {host} is not known ({exc}); check its name") from exc
+        again = isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN
+        raise FetchError(f"the host {host} is not known ({exc}); check its name", is_passing=again) from exc
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

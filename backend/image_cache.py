@@ -51,7 +51,7 @@ class ImageCache:
                     break
             flight.landed.wait()
             if flight.error is not None:
-                raise ImageError(str(flight.error)) from flight.error
+                raise type(flight.error)(str(flight.error)) from flight.error
             if flight.content is not None:
                 return flight.content
             # Whoever fetched was interrupted; it is our turn.

@@ -14,7 +14,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import httpx
 
 from backend.addresses import FetchError, TrustedHosts, origin
-from backend.errors import ImageAway, ImageError, SettingsError, StudioError
+from backend.errors import ImageAway, ImageError, SettingsError, StudioAway, StudioError
 from backend.fetching import Fetcher, Limits
 from backend.image_cache import ImageCache
 from backend.pictures import FORMATS, decode
@@ -84,7 +84,8 @@ class ImageLoader:
             kind = ImageAway if _may_come_back(exc) else ImageError
             raise kind(f"cannot fetch {named(uri)}: {exc}{self._advice(uri, exc)}") from exc
         except StudioError as exc:
-            raise ImageError(f"cannot fetch {named(uri)}: {exc}") from exc
+            lasting = ImageAway if isinstance(exc, StudioAway) else ImageError
+            raise lasting(f"cannot fetch {named(uri)}: {exc}") from exc
 
     def _fetch(self, uri: str, task: str | None) -> bytes:
         if _is_data(uri):
@@ -150,7 +151,7 @@ _ABOUT_STORAGE = {
 def _may_come_back(error: FetchError) -> bool:
     """Whether a server was away, too slow, failing or too busy."""
     answered = error.status != 0
-    return error.status >= 500 or error.status in (408, 425, 429) if answered else bool(error.at)
+    return error.status >= 500 or error.status in (408, 425, 429) if answered else error.is_passing or bool(error.at)
 
 
 def named(uri: str) -> str:

@@ -166,7 +166,7 @@ def _gone(process: subprocess.Popen[bytes], patience_s: float) -> bool:
 
 def free_port(first: int = 0) -> int:
     """A port on 127.0.0.1 that nobody listens on: `first` or the next free one after it; any for 0."""
-    for port in range(first, first + 200) if first else (0,):
+    for port in range(first, min(first + 200, 65536)) if first else (0,):
         try:
             return _bound(port)
         except OSError:

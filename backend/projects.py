@@ -37,7 +37,10 @@ DECISION_TEXTS = ("accept", "fix", "reject")
 
 @dataclass(frozen=True, slots=True)
 class ProjectSpec:
-    """What a project shall be. Its title is its identity: making it again changes only what differs."""
+    """What a project shall be. Its title is its identity: making it again completes it.
+
+    The settings that the review needs are set again, whatever people made of them; tabs stay as they are.
+    """
 
     title: str
     label_config: str

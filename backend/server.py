@@ -100,7 +100,7 @@ def _config(running: Running, body: SetupRequest | PredictRequest) -> LabelConfi
 
 
 def _serve_pages(app: Flask, running: Running) -> None:
-    from flask import Response, g, jsonify
+    from flask import Response, g, jsonify, request
 
     @app.get("/")
     @app.get("/health")
@@ -123,7 +123,7 @@ def _serve_pages(app: Flask, running: Running) -> None:
 
     @app.get("/metrics")
     def metrics() -> Any:
-        body, content_type = exposition(running.view())
+        body, content_type = exposition(running.view(), request.headers.get("Accept"))
         return Response(body, content_type=content_type)
 
     @app.get("/openapi.json")
@@ -153,6 +153,7 @@ def _answer_errors(app: Flask, running: Running) -> None:
 
     @app.errorhandler(StoreError)
     def store_away(error: StoreError) -> Any:
+        counted("failed")
         log.error("%s %s: %s", request.method, shown_path(request), error)
         return jsonify(error=str(error)), 503, {"Retry-After": "30"}
 

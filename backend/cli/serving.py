@@ -11,7 +11,7 @@ from backend.cli.root import engine_options, load_settings, main
 
 @main.command(result=False)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on.  [default: 9090]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 9090]")
 @engine_options
 def serve(**options: Any) -> None:
     """Serve the ML backend that Label Studio connects to.
@@ -26,8 +26,12 @@ def serve(**options: Any) -> None:
 
 
 @main.command(result=False, settings=False)
-@click.option("--port", type=int, help="Label Studio's port.  [default: 8080, or the next free one]")
-@click.option("--backend-port", type=int, help="The backend's port.  [default: 9090, or the next free one]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Label Studio's port.  [default: 8080, or the next free one]"
+)
+@click.option(
+    "--backend-port", type=click.IntRange(1, 65535), help="The backend's port.  [default: 9090, or the next free one]"
+)
 def demo(**options: Any) -> None:
     """Start a Label Studio with pre-judged sample tasks, ready to review; Ctrl-C stops it.
 

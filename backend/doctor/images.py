@@ -62,7 +62,7 @@ def check_images(
 ) -> Checking[StudioTask | Lacking]:
     """Load one image of each kind; the first task whose images of the kinds seen can be loaded, to be judged."""
     try:
-        tasks = tuple(islice(chain.from_iterable(signed.studio.pages(project.id, LOOKED_AT)), LOOKED_AT))
+        tasks = tuple(islice(chain.from_iterable(signed.studio.pages(project.id, LOOKED_AT, fields="data")), LOOKED_AT))
     except StudioError as exc:
         yield Finding(TASKS, "failed", *parted(exc, "try again when Label Studio answers"))
         return Lacking("no task could be read")

@@ -77,10 +77,10 @@ def _replace(out: Path, draft: Path) -> None:
     out.rename(earlier)
     try:
         draft.rename(out)
-    except OSError:
+    except BaseException:  # Ctrl-C, too, leaves what was there
         earlier.rename(out)
         raise
-    shutil.rmtree(earlier)
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _marker(out: Path) -> dict[str, Any] | None:

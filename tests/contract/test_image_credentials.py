@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from backend.errors import ImageError
+from backend.errors import ImageAway, ImageError
 from tests.contract.picture_server import PictureServer, loader, serving
 from tests.made_pictures import RED, encoded
 
@@ -199,3 +199,12 @@ class TestCloudStorage:
         with pytest.raises(ImageError, match="status 403"):
             chosen.read(uri, "8")
         assert [path.partition("?")[0] for path in server.paths] == ["/tasks/7/resolve/", "/tasks/8/resolve/"]
+
+
+def test_an_image_may_come_back_while_the_label_studio_that_gives_the_token_is_away() -> None:
+    import jwt
+
+    token = jwt.encode({"token_type": "refresh", "exp": 8_000_000_000}, "k" * 32, algorithm="HS256")
+    away = loader(label_studio_url="http://127.0.0.1:9", label_studio_api_key=SecretStr(token))
+    with pytest.raises(ImageAway, match="nothing answers at"):
+        away.read("/data/upload/1/a.png")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from backend.assemble import make_service
 from backend.core.label_config import parse_label_config
-from backend.errors import ImageError
+from backend.errors import ImageAway, ImageError
 from backend.service import Failure, Prepared
 from backend.settings import Settings
 from tests.contract.picture_server import Handler, Names, PictureServer, answer, loader, serving
@@ -249,6 +249,22 @@ class TestWebAddresses:
         assert refusal("http://nowhere.invalid/x").startswith(
             "cannot fetch http://nowhere.invalid/x: the host nowhere.invalid is not known ("
         )
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [(socket.EAI_AGAIN, ImageAway), (socket.EAI_NONAME, ImageError)],
+        ids=["the name server is away", "nobody knows the name"],
+    )
+    def test_a_name_server_that_is_away_may_come_back(
+        self, error: int, kind: type[ImageError], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def look_up(*args: object, **options: object) -> list[object]:
+            raise socket.gaierror(error, "said by the system")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        with pytest.raises(ImageError) as caught:
+            loader().read("http://pictures.example/a")
+        assert type(caught.value) is kind
 
     def test_proxies_of_the_environment_are_not_asked(
         self, server: PictureServer, other: PictureServer, monkeypatch: pytest.MonkeyPatch

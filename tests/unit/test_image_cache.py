@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from backend.errors import ImageError
+from backend.errors import ImageAway, ImageError
 from backend.image_cache import MAX_AGE_S, OVERHEAD_BYTES, ImageCache
 
 KIB = 1024
@@ -130,7 +130,7 @@ class Gate:
 
 
 def together(cache: ImageCache, gate: Gate, askers: int = 6) -> list[bytes | str]:
-    """Let several threads ask for one key while the fetch of the first is under way: bytes, or their errors' words."""
+    """Let several threads ask for one key while the fetch of the first is under way: bytes, or their errors."""
 
     arrived = threading.Semaphore(0)
 
@@ -139,7 +139,7 @@ def together(cache: ImageCache, gate: Gate, askers: int = 6) -> list[bytes | str
         try:
             return cache.get(b"key", gate)
         except ImageError as exc:
-            return str(exc)
+            return f"{type(exc).__name__}: {exc}"
 
     with ThreadPoolExecutor(askers) as threads:
         asked = [threads.submit(ask_once) for _ in range(askers)]
@@ -162,9 +162,11 @@ def test_also_where_nothing_is_kept() -> None:
     assert gate.fetches == 1
 
 
-def test_one_error_is_given_to_all_who_ask_meanwhile() -> None:
-    cache, gate = ImageCache(8 * KIB), Gate(ImageError("gone"))
-    assert together(cache, gate) == ["gone"] * 6
+@pytest.mark.parametrize("kind", [ImageError, ImageAway])
+def test_one_error_is_given_to_all_who_ask_meanwhile(kind: type[ImageError]) -> None:
+    """Of the same kind: what is only away is asked for again, for every task that shows it."""
+    cache, gate = ImageCache(8 * KIB), Gate(kind("gone"))
+    assert together(cache, gate) == [f"{kind.__name__}: gone"] * 6
     assert gate.fetches == 1
     assert cache.get(b"key", lambda: b"back") == b"back"
 
