@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import re
 import secrets
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ NOT_HERE = (
     "set VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD"
 )
 NOT_OF_OURS = "a web page of another site asks; only programs may"
+NOT_BY_THIS_NAME = (
+    "without a name and password this backend answers to its address, to localhost and to this machine's name only, "
+    "since any name may be made to lead here; use one of these, or set VLM_JUDGE_BASIC_AUTH_USER and "
+    "VLM_JUDGE_BASIC_AUTH_PASSWORD"
+)
 NO_KEY = (
     "name and password are missing or wrong; give what VLM_JUDGE_BASIC_AUTH_USER and VLM_JUDGE_BASIC_AUTH_PASSWORD "
     "say, in Label Studio under Settings > Model as basic authentication"
@@ -91,6 +97,18 @@ def is_cross_site(request: Request) -> bool:
     return origin.partition("://")[2] != request.host
 
 
+def is_foreign_name(host: str) -> bool:
+    """Whether a `Host` header is another name than this machine's.
+
+    A page of another site may have its own name resolved to 127.0.0.1; to a browser it then is of our site.
+    """
+    name = re.sub(r":\d+$", "", host).strip("[]").rstrip(".").lower()
+    with suppress(ValueError):
+        ipaddress.ip_address(name.partition("%")[0])
+        return False
+    return name not in ("localhost", socket.gethostname().lower())
+
+
 def lock(app: Flask, settings: Settings) -> None:
     """Install the locks.
 
@@ -107,6 +125,8 @@ def lock(app: Flask, settings: Settings) -> None:
         request_id.set(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
         g.authorized = door.knows(request)
         refusal = Refusal(403, NOT_OF_OURS) if is_cross_site(request) else None
+        if not door.is_locked and is_foreign_name(request.host):
+            refusal = Refusal(403, NOT_BY_THIS_NAME)
         refusal = refusal or (None if g.authorized else door.refusal(request))
         if refusal is None:
             return None
@@ -134,22 +154,23 @@ class Door:
     """What the settings ask of a request."""
 
     def __init__(self, settings: Settings) -> None:
-        self._locked = is_locked(settings)
+        self.is_locked = is_locked(settings)
+        """Whether a name and password are asked for."""
         password = settings.basic_auth_password.get_secret_value() if settings.basic_auth_password else ""
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
         # Label Studio encodes in Latin-1 what browsers and curl encode in UTF-8.
-        self._credentials = _encoded(f"{settings.basic_auth_user}:{password}") if self._locked else ()
+        self._credentials = _encoded(f"{settings.basic_auth_user}:{password}") if self.is_locked else ()
         self._secrets = _encoded(secret) if secret else ()
 
     def knows(self, request: Request) -> bool:
         """Whether the request comes from one who may do everything."""
-        if self._locked:
+        if self.is_locked:
             return _is_one_of(_basic(request.headers.get("Authorization", "")), self._credentials)
         return is_loopback(request.remote_addr or "") and not (self._secrets and _is_webhook(request))
 
     def refusal(self, request: Request) -> Refusal | None:
         """Why a request of one who is not known is not let in; None lets it in."""
-        if not self._locked and not is_loopback(request.remote_addr or ""):
+        if not self.is_locked and not is_loopback(request.remote_addr or ""):
             return Refusal(403, NOT_HERE)
         if _is_webhook(request):
             return None if self._has_secret(request) else Refusal(401, NO_WEBHOOK_KEY)

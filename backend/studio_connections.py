@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from backend.errors import ConnectionRefusedByStudio, StudioError
 from backend.studio_access import StudioAccess, StudioRefusal
-from backend.studio_keys import KEY_HEADERS, closed_door, webhook_keys
+from backend.studio_keys import KEY_HEADERS, closed_door, secret_in_path, webhook_keys
 from backend.studio_types import Connection, Json, parse_connection
 
 CONNECT_TIMEOUT_S = 30.0
@@ -76,13 +76,13 @@ class StudioConnections:
             if _same(item.url, url):
                 self._access.call("DELETE", f"api/ml/{item.id}", f"remove the connection {item.id}")
         for hook in self._webhooks(project_id):
-            if _same(hook["url"], _webhook(url)):
+            if secret_in_path(hook["url"], url) is not None:
                 self._access.call("DELETE", f"api/webhooks/{hook['id']}/", f"remove the webhook {hook['id']}")
 
     def _give_to_webhook(self, project_id: int, url: str, keys: Json) -> None:
         """Let the backend's webhook send these headers instead of those of an earlier connection."""
         for hook in self._webhooks(project_id):
-            if not _same(hook["url"], _webhook(url)):
+            if secret_in_path(hook["url"], url) is None:
                 continue
             others = {n: v for n, v in hook["headers"].items() if n not in KEY_HEADERS}
             if hook["headers"] != {**others, **keys}:
@@ -102,14 +102,10 @@ class StudioConnections:
         if not ids:
             return None
         hooks = self._webhooks(project_id)
-        whole = any(_same(hook["url"], _webhook(url)) for hook in hooks)
+        whole = any(secret_in_path(hook["url"], url) is not None for hook in hooks)
         for number in ids[1:] if whole else ids:
             self._access.call("DELETE", f"api/ml/{number}", f"remove the half-made connection {number}")
         return ids[0] if whole else None
-
-
-def _webhook(backend_url: str) -> str:
-    return f"{backend_url.rstrip('/')}/webhook"
 
 
 def _same(address: str, other: str) -> bool:

@@ -12,6 +12,14 @@ WEBHOOK_HEADER = "X-Webhook-Secret"
 KEY_HEADERS = ("Authorization", WEBHOOK_HEADER)
 
 
+def secret_in_path(webhook: str, backend_url: str) -> str | None:
+    """What stands behind `/webhook/` in a webhook's address; empty without it, None when it leads elsewhere."""
+    plain = f"{backend_url.rstrip('/')}/webhook"
+    if webhook.rstrip("/") == plain:
+        return ""
+    return webhook.removeprefix(f"{plain}/") if webhook.startswith(f"{plain}/") else None
+
+
 def webhook_keys(user: str | None, password: str | None, secret: str | None) -> Mapping[str, str]:
     """The header that opens our door to a webhook. Raises StudioError for what Label Studio could not send right."""
     _refuse_unsendable("basic auth user", user, "Latin-1")

@@ -10,7 +10,7 @@ from backend.doctor.label_studio import SignedIn
 from backend.doctor.reach import UNLOCK, Hindrance, address_hindrance, reach_hindrance, webhook_hindrance
 from backend.errors import StudioError
 from backend.settings import Settings
-from backend.studio_keys import KEY_HEADERS
+from backend.studio_keys import KEY_HEADERS, secret_in_path
 from backend.studio_types import Json, Project
 
 CONNECTION, REACH = "connection", "reach"
@@ -113,7 +113,7 @@ def _disconnected(wiring: Wiring, item: Json) -> Hindrance:
 
 def _faults_of_webhook(wiring: Wiring, url: str, hooks: Sequence[Json]) -> Iterator[Hindrance]:
     """What keeps reviews from coming back; a remedy that is empty is to connect anew."""
-    own = [hook for hook in hooks if str(hook["url"]).startswith(f"{url.rstrip('/')}/webhook")]
+    own = [hook for hook in hooks if secret_in_path(str(hook["url"]), url) is not None]
     found = webhook_hindrance(wiring.signed, url, exists=bool(own))
     if found:
         yield found
@@ -123,7 +123,8 @@ def _faults_of_webhook(wiring: Wiring, url: str, hooks: Sequence[Json]) -> Itera
         reason = f"the webhook to {url} is switched off, so no review comes back"
         yield Hindrance(reason, "switch it on under Settings > Webhooks")
     locked = wiring.settings.webhook_secret or wiring.settings.basic_auth_user
-    if locked and own and not any(set(KEY_HEADERS) & hook["headers"].keys() for hook in own):
+    keys = [set(KEY_HEADERS) & hook["headers"].keys() or secret_in_path(str(hook["url"]), url) for hook in own]
+    if locked and own and not any(keys):
         yield Hindrance(f"the webhook to {url} carries no key, so the backend refuses it", "")
 
 

@@ -249,8 +249,11 @@ class TestConnections:
         detail = f"connection 4: the webhook to {BACKEND} carries no key, so the backend refuses it"
         wanted = Finding("connection", "failed", detail, self.CONNECT)
         assert self.checked(studio, signed, webhook_secret=SecretStr("s")) == [wanted]
-        self.listed(studio, [{**self.HOOK, "headers": {"X-Webhook-Secret": "s"}}])
-        assert self.checked(studio, signed, webhook_secret=SecretStr("s"))[0].state == "ok"
+        for other in ({"headers": {"X-Webhook-Secret": "s"}}, {"url": f"{BACKEND}/webhook/s"}):
+            self.listed(studio, [{**self.HOOK, **other}])
+            assert self.checked(studio, signed, webhook_secret=SecretStr("s"))[0].state == "ok"
+        self.listed(studio, [{**self.HOOK, "url": f"{BACKEND}/webhooks-of-another"}])
+        assert "half-connected" in self.checked(studio, signed)[0].detail
 
     def test_it_refuses_the_project(self, studio: Replay, signed: SignedIn) -> None:
         message = f"400 Client Error: BAD REQUEST for url: {BACKEND}/setup"

@@ -23,6 +23,7 @@ from backend.doors import (
     HEADERS,
     NO_KEY,
     NO_WEBHOOK_KEY,
+    NOT_BY_THIS_NAME,
     NOT_HERE,
     NOT_OF_OURS,
     is_loopback,
@@ -319,6 +320,23 @@ class TestWebPages:
         answer = opened().post("/webhook", headers={"Origin": origin})
         assert (answer.status_code, answer.json()) == (403, {"error": NOT_OF_OURS})
         assert opened().get("/", headers={"Origin": origin}).status_code == 200
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_a_page_whose_name_was_made_to_lead_here_cannot_either(self, opened: Open, method: str) -> None:
+        headers = {"Host": "evil.example:9090", "Origin": "http://evil.example:9090"}
+        answer = opened().request(method, "/webhook" if method == "POST" else "/", headers=headers)
+        assert (answer.status_code, answer.json()) == (403, {"error": NOT_BY_THIS_NAME})
+
+    @pytest.mark.parametrize(
+        "host", ["127.0.0.1:9090", "[::1]:9090", "localhost", "LOCALHOST.:80", socket.gethostname()]
+    )
+    def test_this_machine_is_known_by_its_own_names(self, opened: Open, host: str) -> None:
+        assert opened().get("/", headers={"Host": host}).status_code == 200
+
+    def test_with_a_password_any_name_will_do(self, opened: Open) -> None:
+        client = opened(**LOCKED)
+        answer = client.get("/", headers={"Host": "judge.example", **basic(NAME, PASSWORD)})
+        assert answer.status_code == 200
 
     def test_a_page_of_our_own_can(self, opened: Open) -> None:
         client = opened()
