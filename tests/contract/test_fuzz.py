@@ -34,7 +34,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(GOOD)
 CHUNKS = b"Transfer-Encoding: chunked\r\n"
 HUNG_UP_BYTES = 65_536
 """Of a longer request the server need not hear the end, and its answer may be lost to who still speaks."""
-HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_hundreds_of_requests_are_answered_as_described(served: Served) -> None:
 
 
 def post(headers: bytes, body: bytes = b"") -> bytes:
-    return b"POST /predict HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n" + body
+    return b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + b"\r\n" + body
 
 
 def chunk(content: bytes) -> bytes:
@@ -70,14 +70,14 @@ RAW: dict[str, tuple[bytes, list[int]]] = {
     "another protocol": (b"SSH-2.0-OpenSSH_9.0\r\n", [400]),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", [400]),
     "HTTP/0.9": (b"GET /health\r\n", [400]),
-    "HTTP/9.9": (b"GET /health HTTP/9.9\r\nHost: x\r\n\r\n", [400]),
+    "HTTP/9.9": (b"GET /health HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n", [400]),
     "line feeds alone": (b"GET /health HTTP/1.1\nHost: x\n\n", [400]),
     "no host": (b"GET /health HTTP/1.1\r\n\r\n", [200]),
-    "another's address": (b"GET http://example.org/health HTTP/1.1\r\nHost: x\r\n\r\n", [200]),
-    "a proxy's request": (b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", [404]),
-    "no path": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", [404]),
-    "a path that is no text": (b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", [400]),
-    "a path of 100 kB": (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", [414]),
+    "another's address": (b"GET http://example.org/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [200]),
+    "a proxy's request": (b"CONNECT example.org:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [404]),
+    "no path": (b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [404]),
+    "a path that is no text": (b"GET /\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [400]),
+    "a path of 100 kB": (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [414]),
     "a header of 1 MB": (HEALTH + b"A: " + b"a" * 1_000_000 + b"\r\n\r\n", [431]),
     "20,000 headers": (HEALTH + b"A: b\r\n" * 20_000 + b"\r\n", [431]),
     "a folded header": (HEALTH + b"A: b\r\n c\r\n\r\n", [400]),

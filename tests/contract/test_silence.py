@@ -15,11 +15,11 @@ import pytest
 from backend.label_studio_server import free_port, stop_group, wait_until_healthy
 from backend.serving import THREADS
 
-STARTED = b"POST /setup HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+STARTED = b"POST /setup HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
 SERVE = "import backend.serving; backend.serving.SILENCE_S = 1; from backend.cli import main; main()"
 
 
-@pytest.mark.parametrize("begun", [b"G", b"POST /setup HTTP/1.1\r\nHost: x\r\n", STARTED])
+@pytest.mark.parametrize("begun", [b"G", b"POST /setup HTTP/1.1\r\nHost: 127.0.0.1\r\n", STARTED])
 def test_more_silent_clients_than_threads_keep_nobody_out(tmp_path: Path, begun: bytes) -> None:
     port, log = free_port(), tmp_path / "log"
     command = [sys.executable, "-c", SERVE, "serve", "--engine", "scripted", "--port", str(port)]
