@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,20 @@ def _studio(home: Path) -> Studio:
     return Studio(values["LABEL_STUDIO_URL"], values["LABEL_STUDIO_API_KEY"])
 
 
+def told_by_the_readme(home: Path) -> str:
+    """What its commands print that export the demo's project, and its Python that reads the dataset."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, code = re.findall(r"```(?:sh|python)\n(.*?)```", text.split("Export what you reviewed")[1], re.DOTALL)[:2]
+    reader = home.parent / "reader"
+    reader.mkdir()
+    (reader / ".demo").symlink_to(home)
+    (reader / ".venv").symlink_to(sys.prefix)
+    for words in (["bash", "-euo", "pipefail", "-c", command], [sys.executable, "-c", code]):
+        done = subprocess.run(words, cwd=reader, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
 def test_the_life_of_a_demo(home: Path) -> None:
     port, backend_port, other_port = free_port(), free_port(), free_port()
 
@@ -88,6 +103,7 @@ def test_the_life_of_a_demo(home: Path) -> None:
         (page,) = studio.annotated_tasks(1)
         assert [len(task["predictions"]) for task in page] == [1] * 12
         studio.annotate(page[0]["id"], {"result": page[0]["predictions"][0]["result"]})
+        assert "'decided_by': " in told_by_the_readme(home)
 
         third = Start(home, port, backend_port)
         assert third.process.wait(timeout=60) == 1
