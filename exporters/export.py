@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -35,6 +35,7 @@ from exporters.records.record import LeftOut
 from exporters.records.splits import Splits
 from exporters.records.tally import Counts, Tally
 from exporters.schema.configs import configs_of
+from exporters.schema.features import Pictures
 from exporters.summary import ExportSummary, why_empty
 from exporters.surveying import grouping, identities, needs_survey, surveyed
 
@@ -301,11 +302,8 @@ def write_export(
             splits = surveyed(outcomes(0), pictures, config, options)
             pictures.check()
         with DatasetWriter(draft, configs, splits.names) as writer:
-            for outcome, found in pictures.read_all(outcomes((passes - 1) * project.task_count)):
-                tally.add(outcome)
-                for record in () if isinstance(outcome, LeftOut) else outcome:
-                    sheet.add(record, found)
-                    writer.add(record, found, splits.of(record.task_id, identities(found)))
+            rows = pictures.read_all(outcomes((passes - 1) * project.task_count))
+            _write_rows(rows, writer, splits, tally, sheet)
         pictures.check()
         tally.missing_images.extend(pictures.missing)
         summary = _summary(project, out, tally.counts(), writer.written, splits, pictures, notes)
@@ -326,6 +324,17 @@ def write_export(
         (draft / FORM).write_text(form, encoding="utf-8", newline="")
         write_exits(draft, options.also)
     return summary
+
+
+def _write_rows(
+    rows: Iterable[tuple[Outcome, Pictures]], writer: DatasetWriter, splits: Splits, tally: Tally, sheet: ContactSheet
+) -> None:
+    """Write what became of each task, and count and show it."""
+    for outcome, found in rows:
+        tally.add(outcome)
+        for record in () if isinstance(outcome, LeftOut) else outcome:
+            sheet.add(record, found)
+            writer.add(record, found, splits.of(record.task_id, identities(found)))
 
 
 def _form(project: ProjectFacts, config: LabelConfig) -> str:

@@ -78,7 +78,8 @@ def _replace(out: Path, draft: Path) -> None:
     try:
         draft.rename(out)
     except BaseException:  # Ctrl-C, too, leaves what was there
-        earlier.rename(out)
+        if not out.exists():
+            earlier.rename(out)
         raise
     shutil.rmtree(earlier, ignore_errors=True)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 FORMS = ROOT / ".github" / "ISSUE_TEMPLATE"
 CITATION_SCHEMA = Path(__file__).parent / "citation_1_2_0.schema.json"
 """As the Citation File Format publishes it, by its authors under CC-BY-4.0."""
+HOSTS = {"huggingface.co", "labelstud.io"}
 ACTIONS = {"actions/checkout@v4", "actions/setup-python@v5"}
 
 
@@ -104,10 +106,14 @@ def test_security_names_every_pin_that_label_studio_holds_back() -> None:
 
 
 def test_no_file_of_these_names_a_machine_or_an_index() -> None:
-    """Hosts of package indexes and folders of one machine are nobody else's."""
+    """Hosts of package indexes and folders of one machine are nobody else's: only these hosts are named."""
     names = [*PAGES, "CITATION.cff", "constraints.txt", "pyproject.toml", "Makefile"]
     files = [ROOT / name for name in names] + [
         path for folder in ("examples", ".github") for path in (ROOT / folder).rglob("*") if path.is_file()
     ]
-    pattern = re.compile(r"pypi\.org|pythonhosted|/home/|/root/|/work/|file://|index-url", re.IGNORECASE)
-    assert {path.name: found for path in files if (found := pattern.findall(path.read_text(encoding="utf-8")))} == {}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    hosts = re.compile(r"\b[\w.-]+\.(?:org|com|io|co|net|dev)\b(?![\w(])", re.IGNORECASE)
+    assert {name: found for name, text in texts.items() if (found := set(hosts.findall(text)) - HOSTS)} == {}
+    here = "|".join(re.escape(f"{folder}/") for folder in (ROOT, Path(sys.prefix), Path.home()))
+    places = re.compile(rf"{here}|/home/|file://|index-url", re.IGNORECASE)
+    assert {name: found for name, text in texts.items() if (found := set(places.findall(text)))} == {}
